@@ -1,0 +1,286 @@
+//! Every table of the segment, byte by byte. `docs/layout.md` draws what stands here.
+//!
+//! ```text
+//! 0            header, one page
+//! processes    ProcessRecord × 256
+//! participants ParticipantRecord × max_participants (ids from 1)
+//! slots        SlotRecord × slots (ids from 1)
+//! waiters      256 buckets × bitmap of participants
+//! directory    one u64 a slab of 64 KiB, for the whole of max_size (the slab crate's)
+//! data         slabs, from a multiple of 64 KiB
+//! ```
+//!
+//! All fields are atomics: any word here can be written by another process at any time, or be garbage in a
+//! corrupt segment. Little-endian only.
+
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use crate::Off;
+
+/// "COHEAP" and two bytes of format version, as a little-endian u64. Published last.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"COHEAP\x01\x00");
+/// The size of a slab: what the allocator hands to a size class, and the step of commitment of a small heap.
+pub const SLAB: u64 = 64 << 10;
+/// The step of commitment.
+pub const CHUNK: u64 = 4 << 20;
+/// Rows of the process table.
+pub const MAX_PROCESSES: usize = 256;
+/// Buckets of the waiter table.
+pub const WAITER_BUCKETS: usize = 256;
+/// Lane of a participant's JavaScript thread in a synchronous wait.
+pub const LANE_SYNC: usize = 0;
+/// Lane of a participant's waiter thread.
+pub const LANE_ASYNC: usize = 1;
+/// The largest `max_size`.
+pub const LARGEST: u64 = 64 << 30;
+/// The smallest `max_size`.
+pub const SMALLEST: u64 = 1 << 20;
+
+/// The first page.
+#[repr(C, align(4096))]
+pub struct Header {
+    // 0x000: written once by the creator, before `magic`
+    /// [`MAGIC`]; 0 while the creator is not done.
+    pub magic: AtomicU64,
+    /// Hash of the layout of all tables and of the size classes.
+    pub layout_hash: AtomicU64,
+    /// Random; proves that two mappings are of one object.
+    pub nonce: [AtomicU64; 2],
+    /// Reserved bytes.
+    pub max_size: AtomicU64,
+    /// Step of commitment: [`CHUNK`], or [`SLAB`] when `max_size` < 16 MiB.
+    pub commit_step: AtomicU64,
+    /// Bit 0: persist.
+    pub flags: AtomicU64,
+    /// Milliseconds since 1970.
+    pub created_at: AtomicU64,
+    /// Seed of string hashes.
+    pub hash_seed: AtomicU64,
+    /// Low 32: max_participants; high 32: slots.
+    pub counts: AtomicU64,
+    /// Offset of the process table.
+    pub processes: AtomicU64,
+    /// Offset of the participant table.
+    pub participants: AtomicU64,
+    /// Offset of the slot table.
+    pub slots: AtomicU64,
+    /// Offset of the waiter table.
+    pub waiters: AtomicU64,
+    /// Offset of the slab directory.
+    pub directory: AtomicU64,
+    /// First slab.
+    pub data: AtomicU64,
+    /// UTF-8, zero-filled.
+    pub name: [AtomicU64; 8],
+    // 0x0c0
+    /// Really allocated bytes; only grows (CAS-max).
+    pub committed: AtomicU64,
+    _pad0: [AtomicU64; 7],
+    // 0x100
+    /// The version clock: commits fetch-add it, readers CAS-max it, single operations only read it.
+    pub clock: AtomicU64,
+    _pad1: [AtomicU64; 7],
+    // 0x140
+    /// Ages of transactions: fetch-add at the first attempt; smaller is older.
+    pub ages: AtomicU64,
+    _pad2: [AtomicU64; 7],
+    // 0x180: roots
+    /// The root record (identity). `objects`.
+    pub root: AtomicU64,
+    /// The shape table. `objects`.
+    pub shapes: AtomicU64,
+    /// The table of interned shape keys. `objects`.
+    pub keys: AtomicU64,
+    /// The channel directory. `queue`.
+    pub channels: AtomicU64,
+    /// Directory of registered class names and codecs. `objects`.
+    pub classes: AtomicU64,
+    _pad3: [AtomicU64; 3],
+    // 0x1c0: the collector's
+    /// {cycle 32, collector's participant 16, phase 8}. `gc`.
+    pub collector: AtomicU64,
+    /// Bumped when memory is short. `gc`.
+    pub pressure: AtomicU64,
+    _pad4: [AtomicU64; 6],
+    // 0x200: counters of participants that have left
+    /// Bytes handed out minus bytes freed by those who have left (two's complement).
+    pub used_by_gone: AtomicU64,
+    /// Commits of those who have left.
+    pub commits_by_gone: AtomicU64,
+    /// Aborts of those who have left.
+    pub aborts_by_gone: AtomicU64,
+    /// Live objects created minus freed by those who have left.
+    pub objects_by_gone: AtomicU64,
+    /// Free for later.
+    pub spare: [AtomicU64; 4],
+    // 0x240
+    /// The allocator's hints, one a size class. `slab`.
+    pub slab_hints: [AtomicU64; 64],
+    _pad5: [AtomicU64; 376],
+}
+const _: () = assert!(size_of::<Header>() == 4096);
+const _: () = assert!(std::mem::offset_of!(Header, committed) == 0x0c0);
+const _: () = assert!(std::mem::offset_of!(Header, clock) == 0x100);
+const _: () = assert!(std::mem::offset_of!(Header, root) == 0x180);
+const _: () = assert!(std::mem::offset_of!(Header, slab_hints) == 0x240);
+
+/// One process that maps the segment. Its life is the kernel-held lock on byte (LOCK_BASE + index).
+#[repr(C, align(64))]
+pub struct ProcessRecord {
+    /// {generation 32, state 32}: state 0 free, 1 claimed. The generation grows at each claim.
+    pub state: AtomicU64,
+    /// Process id, in its own pid namespace.
+    pub pid: AtomicU64,
+    /// Start time of the process, as the system tells it.
+    pub started: AtomicU64,
+    _pad: [AtomicU64; 5],
+}
+const _: () = assert!(size_of::<ProcessRecord>() == 64);
+
+/// One JavaScript thread (or Rust thread) that uses the heap.
+#[repr(C, align(64))]
+pub struct ParticipantRecord {
+    /// {generation 32, state 32}: state 0 free, 1 claimed, 2 leaving.
+    pub state: AtomicU64,
+    /// Row of the process table.
+    pub process: AtomicU64,
+    /// Thread id within the process (0: main).
+    pub thread: AtomicU64,
+    /// Milliseconds since 1970.
+    pub since: AtomicU64,
+    /// The slot of its callbacks and single operations.
+    pub slot: AtomicU64,
+    /// The handle table's directory (see `txn::handles`), 0 before the first handle.
+    pub handles: AtomicU64,
+    /// Deliveries not yet acknowledged (see `queue`), 0 before the first.
+    pub deliveries: AtomicU64,
+    /// Pressure answers. `gc`.
+    pub pressure: AtomicU64,
+    // 0x40: written only by the participant itself
+    /// Bytes handed out minus bytes freed (two's complement).
+    pub used: AtomicU64,
+    /// Objects brought to life minus freed.
+    pub objects: AtomicU64,
+    /// Commits of transactions.
+    pub commits: AtomicU64,
+    /// Aborted attempts.
+    pub aborts: AtomicU64,
+    /// The allocator's intent: bitmap word about to be owned, or 0. `slab`.
+    pub alloc_intent: AtomicU64,
+    /// The allocator's intent: block about to be freed, or 0. `slab`.
+    pub free_intent: AtomicU64,
+    _pad1: [AtomicU64; 2],
+    // 0x80
+    /// Doorbells: a counter a lane, bumped by each ring; a sleeper waits while it is unchanged. The high bit of
+    /// the neighbouring word says that somebody sleeps. One cache line for both.
+    pub bells: [Doorbell; 2],
+    _pad2: [AtomicU64; 6],
+    /// Free for later.
+    pub spare: [AtomicU64; 8],
+}
+const _: () = assert!(size_of::<ParticipantRecord>() == 256);
+
+/// A doorbell.
+#[repr(C)]
+pub struct Doorbell {
+    /// Counts rings.
+    pub count: AtomicU32,
+    /// Number of threads that sleep here (0 or 1): a ringer skips the system call at 0.
+    pub sleepers: AtomicU32,
+}
+
+/// The number of lock words that a slot holds in place.
+pub const INLINE_LOCKS: usize = 14;
+/// The number of redo words that a slot holds in place.
+pub const INLINE_REDO: usize = 30;
+
+/// One transaction at a time, or one participant's single operations.
+#[repr(C, align(64))]
+pub struct SlotRecord {
+    // 0x000
+    /// [`crate::StatusWord`].
+    pub status: AtomicU64,
+    /// Odd while native code holds fresh blocks that nothing refers to yet.
+    pub building: AtomicU64,
+    /// Age of the transaction: its ticket; kept over its retries.
+    pub age: AtomicU64,
+    /// Grows at each native call of the transaction: it makes steps.
+    pub steps: AtomicU64,
+    /// Flags of the attempt: 1 reserves its reads, 2 explicit, 4 inside `run`, 8 reserves all after failures.
+    pub flags: AtomicU64,
+    /// Milliseconds (CLOCK_MONOTONIC) of the first attempt's start, for maxHold; 0 none.
+    pub started: AtomicU64,
+    /// {generation 32, participant 32} that owns the slot; 0 free.
+    pub claimed: AtomicU64,
+    /// Who recovers it: {process generation.., participant}; 0 nobody.
+    pub recoverer: AtomicU64,
+    // 0x040: the intent line of single operations
+    /// {word 0's offset, wv | n << 56, n × (offset, value)}
+    pub intent: [AtomicU64; 16],
+    // 0x0c0
+    /// Length of the lock list.
+    pub locks_len: AtomicU64,
+    /// Overflow of the lock list: a chain of blocks; 0 none.
+    pub locks_more: AtomicU64,
+    /// The lock list: offsets of version words.
+    pub locks: [AtomicU64; INLINE_LOCKS],
+    // 0x140
+    /// Length of the redo log in words.
+    pub redo_len: AtomicU64,
+    /// Overflow of the redo log: a chain of blocks; 0 none.
+    pub redo_more: AtomicU64,
+    /// The redo log: groups {version word's offset, n, n × (offset, value)}.
+    pub redo: [AtomicU64; INLINE_REDO],
+    // 0x240
+    /// The version that the commit writes.
+    pub wv: AtomicU64,
+    /// Fresh blocks that nothing refers to yet: a chain of blocks; 0 none.
+    pub fresh: AtomicU64,
+    /// Length of the fresh list.
+    pub fresh_len: AtomicU64,
+    /// Free for later.
+    pub spare: [AtomicU64; 5],
+}
+const _: () = assert!(size_of::<SlotRecord>() == 640);
+const _: () = assert!(std::mem::offset_of!(SlotRecord, intent) == 0x40);
+const _: () = assert!(std::mem::offset_of!(SlotRecord, locks_len) == 0xc0);
+const _: () = assert!(std::mem::offset_of!(SlotRecord, redo_len) == 0x140);
+const _: () = assert!(std::mem::offset_of!(SlotRecord, wv) == 0x240);
+
+/// Where the tables of a segment of this size stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the header's field of the same name")]
+pub struct Plan {
+    pub max_size: u64,
+    pub commit_step: u64,
+    pub max_participants: u32,
+    pub slots: u32,
+    pub processes: Off,
+    pub participants: Off,
+    pub slot_table: Off,
+    pub waiters: Off,
+    pub directory: Off,
+    pub data: Off,
+}
+
+impl Plan {
+    /// Lays out a segment. `max_size` is rounded up to a whole number of commitment steps.
+    pub fn new(max_size: u64, max_participants: u32) -> Plan {
+        let commit_step = if max_size < 16 << 20 { SLAB } else { CHUNK };
+        let max_size = max_size.next_multiple_of(commit_step);
+        // a participant needs one slot for itself and one for each open explicit transaction
+        let slots = (max_participants * 2).min(crate::word::MAX_SLOTS as u32);
+        let processes = size_of::<Header>() as u64;
+        let participants = processes + (MAX_PROCESSES * size_of::<ProcessRecord>()) as u64;
+        let slot_table = participants + max_participants as u64 * size_of::<ParticipantRecord>() as u64;
+        let waiters = slot_table + slots as u64 * size_of::<SlotRecord>() as u64;
+        let directory = waiters + WAITER_BUCKETS as u64 * Self::bucket_bytes(max_participants);
+        let data = (directory + max_size / SLAB * 8).next_multiple_of(SLAB);
+        Plan { max_size, commit_step, max_participants, slots, processes, participants, slot_table, waiters, directory, data }
+    }
+    /// Bytes of one waiter bucket.
+    pub const fn bucket_bytes(max_participants: u32) -> u64 {
+        // bit 0 is unused, participants count from 1
+        (max_participants as u64 + 1).div_ceil(64) * 8
+    }
+}

@@ -1,0 +1,20 @@
+//! The shared segment: one sparse memory object per heap, its header, its tables, and what the operating
+//! system says about the life and death of the processes that map it.
+//!
+//! This is the lowest floor of Coheap. It knows the operating system and nothing of what the segment holds.
+//! Everything in a segment is addressed by [`Off`], a byte offset from the start of the mapping: two processes
+//! never map it at the same address. Every offset that was read from shared memory goes through
+//! [`Segment::word`], which compares it with what is really allocated.
+
+pub mod error;
+pub mod layout;
+pub mod segment;
+pub mod word;
+
+pub use error::{Code, Error, Result};
+pub use layout::*;
+pub use segment::Segment;
+pub use word::{Status, StatusWord, Word};
+
+/// A byte offset from the start of the segment. 0 is "nothing": the header lives there.
+pub type Off = u64;
