@@ -1,0 +1,225 @@
+/**
+ * The contract between TypeScript and the native module: raw calls on small integers. Nothing here is public.
+ *
+ * **Status.** A hot call never throws for an expected outcome. It stores a {@link Status} in `state[0]` and gives
+ * the value itself when that is `OK`. Other words of `state` and `nums` (two views of the same 256 bytes) tell more:
+ *
+ * | word | meaning |
+ * | --- | --- |
+ * | `state[0]` | {@link Status} |
+ * | `state[1]` | OBJECT: handle · WIRE: bytes in staging · ERROR: the number of the code (1 = EXISTS … as `Code` in Rust) |
+ * | `state[2]` | OBJECT: {@link Tag} |
+ * | `state[3]` | OBJECT: low half of word 1 (records: the shape word) |
+ * | `state[4]` | OBJECT, VIEW: viewKind |
+ * | `state[5]` | OBJECT, VIEW: handle of its buffer |
+ * | `nums[3]` | OBJECT: offset in the segment |
+ * | `nums[4]` | VIEW: byteOffset · WIRE: offset of the by-value block it came from, or 0 · ERROR: the number that it is about |
+ * | `nums[5]` | VIEW: length in elements · WIRE: version of that block (frozen values are cached by offset and version) |
+ * | `nums[6]` | version of the container that was read, where a call says so |
+ * | `nums[7]` | the last insertion number, in map iteration |
+ *
+ * **Values in.** A parameter `value` or `key` of type {@link Direct} takes a number, a string or a boolean as it
+ * is. Anything else: pass `undefined` and put its wire into staging (`wireBytes` long; key first where both are
+ * staged). **Values out.** With `OK` the returned JavaScript value; with `OBJECT` a live object that has no wrapper
+ * in this thread yet: make one and {@link Port.adopt} it; with `WIRE` the value lies in staging in the wire format,
+ * live members as handles to be looked up with {@link Port.wrapperOf}.
+ */
+
+/** What a hot call says of itself in `state[0]`. */
+export const Status = {
+  OK: 0,
+  OBJECT: 1,
+  WIRE: 2,
+  /** No such property, element or entry. */
+  ABSENT: 3,
+  /** The shape or version that was given is no longer the object's: look again. */
+  STALE: 4,
+  /** The ambient transaction has been aborted. */
+  ABORTED: 5,
+  ERROR: 6,
+  /** A channel is full (put) or empty (take). */
+  AGAIN: 7,
+  /** A channel is closed. */
+  CLOSED: 8,
+} as const
+
+/** The kind of a live object. */
+export const Tag = { RECORD: 8, ARRAY: 9, MAP: 10, SET: 11, BUFFER: 12, VIEW: 13 } as const
+
+/** A value that crosses as it is; `undefined` says: it is in staging. */
+export type Direct = number | string | boolean | undefined
+
+/** A heap as one thread sees it. */
+export interface Port {
+  /** 64 words of status, see the head of this file. */
+  readonly state: Uint32Array
+  /** The same bytes as 32 doubles. */
+  readonly nums: Float64Array
+  readonly name: string
+  /** This thread's participant id. */
+  readonly participant: number
+
+  /** The staging buffer, of at least so many bytes. It may move: ask for its present one after any call that gave WIRE. */
+  staging(minBytes: number): ArrayBuffer
+  /** The read-only window number `index` (each 2^32 - 65536 bytes of the segment but the last). */
+  window(index: number): ArrayBuffer
+  /** The message that belongs to the last ERROR. */
+  lastError(): string
+
+  // wrappers
+  /** Ties a wrapper (weakly) to a handle. The handle lives as long as the wrapper. */
+  adopt(handle: number, wrapper: object): void
+  /** The wrapper of a handle; OBJECT if it has none. */
+  wrapperOf(handle: number): unknown
+  /** The root record: OK or OBJECT. */
+  root(): unknown
+
+  // records; also the named properties of arrays. `symbol`: key is the key of Symbol.for
+  get(h: number, key: string, symbol?: boolean): unknown
+  getSlot(h: number, shapeWord: number, slot: number): unknown
+  set(h: number, key: string, value: Direct, wireBytes: number, symbol?: boolean): void
+  /** STALE if the object's shape word is another. `slot`: as told by {@link shapeInfo}. */
+  setSlot(h: number, shapeWord: number, slot: number, value: Direct, wireBytes: number): void
+  has(h: number, key: string, symbol?: boolean): boolean
+  /** True if there was such a property. */
+  delete(h: number, key: string, symbol?: boolean): boolean
+  /** `state[3]` = shape word. OK: exactly the keys of its shape, in order, all present. WIRE: a u32 count and the keys (strings, symbols). */
+  keys(h: number): void
+  /** WIRE: u32 count, (key, value)*: one consistent view. */
+  entries(h: number): void
+  /** WIRE: u32 count, (key, i32 slot, i32 byte offset of the slot in the object or -1 when it is out of line)*. */
+  shapeInfo(shapeWord: number): void
+  /** The shape word of an empty object. */
+  rootShape(nullPrototype: boolean): number
+  /** The shape word after `key` is added; 0: there is no room for a shape, or no such (say it with tag 11). */
+  shapeChild(shapeWord: number, key: string, symbol?: boolean): number
+
+  // arrays
+  length(h: number): number
+  at(h: number, index: number): unknown
+  put(h: number, index: number, value: Direct, wireBytes: number): void
+  hasIndex(h: number, index: number): boolean
+  deleteIndex(h: number, index: number): boolean
+  setLength(h: number, length: number): void
+  /** Gives the new length. */
+  push(h: number, value: Direct, wireBytes: number): number
+  /** Staging: u32 count, values. Gives the new length. */
+  pushMany(h: number, wireBytes: number): number
+  unshiftMany(h: number, wireBytes: number): number
+  /** ABSENT: it was empty. */
+  pop(h: number): unknown
+  shift(h: number): unknown
+  /** Staging in: u32 count, values. WIRE out: u32 count, the removed ones (holes as tag 4). */
+  splice(h: number, start: number, deleteCount: number, wireBytes: number): void
+  /** WIRE: u32 count, values (holes as tag 4); `nums[6]` = version. */
+  range(h: number, start: number, count: number): void
+  /** WIRE: u32 count, the present indices as f64: for arrays with holes and sparse ones. */
+  indices(h: number): void
+  /** Staging: `count` u32: new[i] = old[perm[i]], 0xffffffff a hole; length becomes count; every old index at most once. STALE unless the version is still this. */
+  permute(h: number, version: number, count: number): void
+  /** Staging: u32 count, values: they replace all elements. STALE unless the version is still this (pass -1: whatever it is). */
+  replace(h: number, version: number, wireBytes: number): void
+
+  // maps and sets
+  size(h: number): number
+  mapGet(h: number, key: Direct, wireBytes: number): unknown
+  mapHas(h: number, key: Direct, wireBytes: number): boolean
+  mapSet(h: number, key: Direct, value: Direct, wireBytes: number): void
+  /** The value that is there, or this one, put there. */
+  mapGetOrInsert(h: number, key: Direct, value: Direct, wireBytes: number): unknown
+  mapDelete(h: number, key: Direct, wireBytes: number): boolean
+  mapClear(h: number): void
+  setAdd(h: number, key: Direct, wireBytes: number): void
+  /** WIRE: u32 count, (key, value)* (sets: keys), from the first with an insertion number greater than `after` (start with 0); `nums[7]` = number of the last. */
+  mapEntries(h: number, after: number, max: number): void
+
+  // buffers
+  /** A zeroed view of its own new buffer: OBJECT. */
+  alloc(viewKind: number, length: number): void
+  /** The external ArrayBuffer of a BUFFER: the same as long as it lives. */
+  arrayBuffer(h: number): ArrayBuffer
+
+  // whole values
+  /** Staging: one value. A live object: OBJECT; else the value. */
+  share(wireBytes: number): unknown
+  /** WIRE: a deep plain copy with tags 11 to 16. Consistent; consecutive with the ambient transaction. */
+  snapshot(h: number): void
+
+  // transactions
+  /** flags: 1 reserves its reads, 2 explicit. A callback one is ambient at once. Gives its id, > 0. */
+  txBegin(flags: number, maxHoldMs: number): number
+  txEnter(tx: number): void
+  txLeave(): void
+  /** OK, ABORTED, ERROR. After OK or ERROR it is gone. */
+  txCommit(tx: number): void
+  txAbort(tx: number): void
+  /** After ABORTED: begins again with its old age; may wait up to 100 ms for the elder that beat it. */
+  txRestart(tx: number): void
+  /** retry(): aborts the attempt and sleeps until something that it read has changed, at most `ms`; true: changed. */
+  txWaitSync(tx: number, ms: number): boolean
+  /** The same off the event loop: wakes `token` (see onWake) when something has changed. */
+  txWaitAsync(tx: number, token: number): void
+
+  // channels
+  /** capacity 0: unbounded. Gives a channel number > 0. */
+  channelOpen(name: string, capacity: number, lifo: boolean): number
+  /** OK (a scalar went in), or the live version: value or OBJECT; AGAIN: full; CLOSED. */
+  channelPut(c: number, value: Direct, wireBytes: number): unknown
+  /** A value, OBJECT or WIRE; AGAIN: empty; CLOSED: empty and closed. */
+  channelTake(c: number): unknown
+  /** WIRE: u32 count, values. */
+  channelTakeMany(c: number, max: number): void
+  channelPeek(c: number): unknown
+  channelLength(c: number): number
+  channelClose(c: number): void
+  channelIsClosed(c: number): boolean
+  /** Staging: u32 count, values: copied in, put nowhere yet. Gives a batch number > 0. */
+  batchBuild(wireBytes: number): number
+  /** Puts what there is room for: how many (a prefix, one run); AGAIN: none; CLOSED. The batch is gone when empty. A single-value batch gives its live version in the manner of channelPut through {@link batchValue}. */
+  batchPut(c: number, batch: number): number
+  /** After a batch of one went in: its live version. */
+  batchValue(): unknown
+  batchDrop(batch: number): void
+  /** Waits at most `ms` (≤ 100) until it may be worth trying again; role 0: taker, 1: putter. True: try again; false: time is up. */
+  channelWaitSync(c: number, role: number, ms: number): boolean
+  /** Wakes `token` when it may be worth trying again (at once if it already is). Once. */
+  channelWaitAsync(c: number, role: number, token: number): void
+  /** Forgets a token. */
+  cancelWait(token: number): void
+  /** The callback that gets woken tokens, on this thread's event loop. */
+  onWake(callback: (token: number) => void): void
+  /** Pending waits keep the event loop alive or not. */
+  refLoop(on: boolean): void
+
+  // cold
+  /** JSON of HeapStats. */
+  stats(): string
+  /** JSON of ParticipantInfo[] (since in ms). */
+  participants(): string
+  /** JSON of Violation[]. */
+  verify(): string
+  /** Counted opens are TypeScript's; this one leaves the heap. */
+  close(): void
+}
+
+/** Options as the native side takes them: numbers checked and sizes resolved by TypeScript. */
+export interface NativeOptions {
+  size: number
+  maxSize: number
+  mode: number
+  persist: boolean
+  maxParticipants: number
+  patience: number
+  dir: string | null
+}
+
+/** The native module. Its cold calls throw an Error whose message begins with the code: `ERR_COHEAP_NOT_FOUND: …`. */
+export interface Native {
+  /** mode 0 create, 1 open, 2 open or create */
+  attach(mode: number, name: string, options: NativeOptions): Port
+  /** JSON of HeapInfo[] (createdAt in ms). */
+  list(dir: string | null): string
+  unlink(name: string, dir: string | null): boolean
+  /** For a process 'exit' hook: leaves every heap of this process; the last one out removes it. */
+  leaveAll(): void
+}
