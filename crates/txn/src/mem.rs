@@ -83,7 +83,12 @@ pub trait Mem {
     /// Brings a fresh block to life: its type, flags and low half of word 1, written last.
     fn finish(&mut self, at: Off, kind: u8, flags: u8, low: u32);
 
-    /// Frees a body or a by-value block when (and only when) the operation or transaction takes effect. Its
+    /// The finished fresh block at `at` has been linked for ever by a CAS of its own (the insert-only tables of
+    /// shapes and keys): it stays, whatever becomes of the operation or transaction. No longer a fresh block.
+    fn publish(&mut self, at: Off);
+
+    /// Frees a body or a by-value block when (and only when) the operation or transaction takes effect; a
+    /// fresh block of this operation (one that lost a race to [`Mem::publish`]) is given back either way. Its
     /// members are the caller's business.
     fn free(&mut self, at: Off);
 

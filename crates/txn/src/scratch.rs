@@ -77,6 +77,9 @@ impl Mem for ScratchMem {
         let word = self.segment.word(at + 8).expect("in bounds");
         word.store(Word1(word.load(Relaxed)).live(kind, flags, low).0, Relaxed);
     }
+    fn publish(&mut self, at: Off) {
+        assert!(self.live.contains(&at), "published, but not allocated: {at:#x}");
+    }
     fn free(&mut self, at: Off) {
         assert!(self.live.remove(&at), "freed twice, or never allocated: {at:#x}");
         self.freed.insert(at);
