@@ -140,7 +140,7 @@ const _: () = assert!(size_of::<ProcessRecord>() == 64);
 /// One JavaScript thread (or Rust thread) that uses the heap.
 #[repr(C, align(64))]
 pub struct ParticipantRecord {
-    /// {generation 32, state 32}: state 0 free, 1 claimed, 2 leaving.
+    /// {generation 24, process generation 24, process row 8, state 8}: 0 free, 1 claimed, 2 leaving, 3 abandoned.
     pub state: AtomicU64,
     /// Row of the process table.
     pub process: AtomicU64,
@@ -210,7 +210,7 @@ pub struct SlotRecord {
     pub flags: AtomicU64,
     /// Milliseconds (CLOCK_MONOTONIC) of the first attempt's start, for maxHold; 0 none.
     pub started: AtomicU64,
-    /// {generation 32, participant 32} that owns the slot; 0 free.
+    /// {generation of the participant's row 32, participant 32} that owns the slot; 0 free.
     pub claimed: AtomicU64,
     /// Who recovers it: {process generation.., participant}; 0 nobody.
     pub recoverer: AtomicU64,
@@ -276,7 +276,18 @@ impl Plan {
         let waiters = slot_table + slots as u64 * size_of::<SlotRecord>() as u64;
         let directory = waiters + WAITER_BUCKETS as u64 * Self::bucket_bytes(max_participants);
         let data = (directory + max_size / SLAB * 8).next_multiple_of(SLAB);
-        Plan { max_size, commit_step, max_participants, slots, processes, participants, slot_table, waiters, directory, data }
+        Plan {
+            max_size,
+            commit_step,
+            max_participants,
+            slots,
+            processes,
+            participants,
+            slot_table,
+            waiters,
+            directory,
+            data,
+        }
     }
     /// Bytes of one waiter bucket.
     pub const fn bucket_bytes(max_participants: u32) -> u64 {

@@ -6,15 +6,26 @@
 //! never map it at the same address. Every offset that was read from shared memory goes through
 //! [`Segment::word`], which compares it with what is really allocated.
 
+mod doorbell;
 pub mod error;
 pub mod layout;
+mod os;
+pub mod participant;
+mod presence;
 pub mod segment;
+mod waiters;
 pub mod word;
 
 pub use error::{Code, Error, Result};
 pub use layout::*;
+pub use participant::{Participant, ParticipantInfo};
 pub use segment::Segment;
 pub use word::{Status, StatusWord, Word};
 
 /// A byte offset from the start of the segment. 0 is "nothing": the header lives there.
 pub type Off = u64;
+
+/// Milliseconds of a clock that all processes of the machine share and that never goes back.
+pub fn monotonic_ms() -> u64 {
+    os::monotonic_ms()
+}

@@ -1,7 +1,8 @@
 //! [`Segment`]: the mapping, its bounds, and typed access to its tables.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::layout::*;
 use crate::{Error, Off, Result};
@@ -12,6 +13,8 @@ pub struct Segment {
     plan: Plan,
     /// What `committed` was when we last looked: it only grows.
     committed: AtomicU64,
+    /// How often each of this process's participants is in each waiter bucket.
+    waits: Mutex<HashMap<(u16, u8), u32>>,
 }
 
 // SAFETY: all access goes through atomics at checked offsets; `base` and `plan` never change.
@@ -38,7 +41,12 @@ impl Segment {
         if base == libc::MAP_FAILED {
             return Err(Error::new(crate::Code::OutOfMemory, "cannot map an anonymous segment"));
         }
-        let seg = Segment { base: base.cast(), plan, committed: AtomicU64::new(plan.max_size) };
+        let seg = Segment {
+            base: base.cast(),
+            plan,
+            committed: AtomicU64::new(plan.max_size),
+            waits: Mutex::default(),
+        };
         seg.format();
         Ok(Arc::new(seg))
     }
@@ -129,6 +137,19 @@ impl Segment {
         } else {
             Err(Error::corrupt("bytes outside of the heap", at))
         }
+    }
+
+    pub(crate) fn waits(&self) -> MutexGuard<'_, HashMap<(u16, u8), u32>> {
+        // nothing panics while it is held; were it so, the counts would still be whole
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A word of the tables, at an offset made from the plan.
+    #[inline]
+    pub(crate) fn table_word(&self, at: Off) -> &AtomicU64 {
+        assert!(at & 7 == 0 && at < self.plan.data);
+        // SAFETY: the tables are committed before a `Segment` exists; in bounds, aligned, and atomic.
+        unsafe { &*self.base.add(at as usize).cast::<AtomicU64>() }
     }
 
     /// Row `id` of the participant table, 1 ≤ `id` ≤ `max_participants`.

@@ -174,7 +174,10 @@ mod tests {
     #[test]
     fn word_keeps_its_fields_apart() {
         let w = Word::new(1022, 15, VERSION_MASK, true).with_waiters(true);
-        assert_eq!((w.owner(), w.tag(), w.version(), w.changing(), w.waiters()), (1022, 15, VERSION_MASK, true, true));
+        assert_eq!(
+            (w.owner(), w.tag(), w.version(), w.changing(), w.waiters()),
+            (1022, 15, VERSION_MASK, true, true)
+        );
         let w = Word::new(0, 0, 7, false);
         assert_eq!((w.owner(), w.tag(), w.version(), w.changing(), w.waiters()), (0, 0, 7, false, false));
         assert_eq!(w.0 as u32, 14, "JavaScript compares the low half: version's low 31 bits and C");
