@@ -1,5 +1,9 @@
 //! What a heap holds. (being written)
 
 pub mod cell;
+pub mod value;
+pub mod string;
+pub mod key;
+pub mod bigint;
 
 pub use cell::{Cell, Tag, kind};
