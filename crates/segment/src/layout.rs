@@ -6,7 +6,7 @@
 //! participants ParticipantRecord × max_participants (ids from 1)
 //! slots        SlotRecord × slots (ids from 1)
 //! waiters      256 buckets × bitmap of participants
-//! directory    one u64 a slab of 64 KiB, for the whole of max_size (the slab crate's)
+//! directory    one u64 a slab of 64 KiB, for the whole of max_size, and its summary (the slab crate's)
 //! data         slabs, from a multiple of 64 KiB
 //! ```
 //!
@@ -275,7 +275,7 @@ impl Plan {
         let slot_table = participants + max_participants as u64 * size_of::<ParticipantRecord>() as u64;
         let waiters = slot_table + slots as u64 * size_of::<SlotRecord>() as u64;
         let directory = waiters + WAITER_BUCKETS as u64 * Self::bucket_bytes(max_participants);
-        let data = (directory + max_size / SLAB * 8).next_multiple_of(SLAB);
+        let data = (directory + Self::directory_bytes(max_size)).next_multiple_of(SLAB);
         Plan {
             max_size,
             commit_step,
@@ -288,6 +288,11 @@ impl Plan {
             directory,
             data,
         }
+    }
+    /// Bytes of the slab directory: a word a slab, then its summary, a word for 64 slabs and a word for 64 of those.
+    pub const fn directory_bytes(max_size: u64) -> u64 {
+        let slabs = max_size / SLAB;
+        (slabs + slabs.div_ceil(64) + slabs.div_ceil(64 * 64)) * 8
     }
     /// Bytes of one waiter bucket.
     pub const fn bucket_bytes(max_participants: u32) -> u64 {
