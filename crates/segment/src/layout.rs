@@ -238,8 +238,13 @@ pub struct SlotRecord {
     pub fresh: AtomicU64,
     /// Length of the fresh list.
     pub fresh_len: AtomicU64,
+    /// Whose message the slot's owner is about to give back in that one's stead: {1 | tag 4 | slot 10}, 0 none.
+    /// `queue`.
+    pub giving_back: AtomicU64,
+    /// Bit t: a message taken under tag t was given back since the tag was last found safe to use. `queue`.
+    pub given_back: AtomicU64,
     /// Free for later.
-    pub spare: [AtomicU64; 5],
+    pub spare: [AtomicU64; 3],
 }
 const _: () = assert!(size_of::<SlotRecord>() == 640);
 const _: () = assert!(std::mem::offset_of!(SlotRecord, intent) == 0x40);
