@@ -1,6 +1,8 @@
 //! What a heap holds. (being written)
 
 pub mod cell;
+pub mod shape;
+pub mod keys;
 pub mod value;
 pub mod string;
 pub mod key;

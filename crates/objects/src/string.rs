@@ -18,7 +18,7 @@
 use std::cell::Cell as StdCell;
 
 use coheap_segment::word::Word1;
-use coheap_segment::{Code, Error, Off};
+use coheap_segment::{Code, Error};
 use coheap_txn::{Fault, Guard, Mem, Res};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
