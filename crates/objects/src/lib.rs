@@ -7,5 +7,13 @@ pub mod value;
 pub mod string;
 pub mod key;
 pub mod bigint;
+pub mod buffer;
+pub mod map;
+mod map_body;
+pub mod map_iter;
+pub mod mapkey;
+pub mod packed;
+pub mod stripes;
+pub mod view;
 
 pub use cell::{Cell, Tag, kind};
