@@ -1,6 +1,10 @@
 //! What a heap holds. (being written)
 
 pub mod cell;
+#[cfg(test)]
+mod testing;
+pub mod record;
+mod dict;
 pub mod shape;
 pub mod keys;
 pub mod value;
