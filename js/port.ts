@@ -10,7 +10,7 @@
  * | `state[1]` | OBJECT: handle · WIRE: bytes in staging · ERROR: the number of the code (1 = EXISTS … as `Code` in Rust) |
  * | `state[2]` | OBJECT: {@link Tag} |
  * | `state[3]` | OBJECT: low half of word 1 (records: the shape word) |
- * | `state[4]` | OBJECT, VIEW: viewKind |
+ * | `state[4]` | OBJECT, VIEW: viewKind · OBJECT, RECORD: 1 if its prototype is null |
  * | `state[5]` | OBJECT, VIEW: handle of its buffer |
  * | `nums[3]` | OBJECT: offset in the segment |
  * | `nums[4]` | VIEW: byteOffset · WIRE: offset of the by-value block it came from, or 0 · ERROR: the number that it is about |
@@ -59,7 +59,10 @@ export interface Port {
   /** This thread's participant id. */
   readonly participant: number
 
-  /** The staging buffer, of at least so many bytes. It may move: ask for its present one after any call that gave WIRE. */
+  /**
+   * The staging buffer, of at least so many bytes. It may move: ask for its present one after any call that gave
+   * WIRE. An ordinary ArrayBuffer of V8's own: one that was replaced stays readable while TypeScript holds it.
+   */
   staging(minBytes: number): ArrayBuffer
   /** The read-only window number `index` (each 2^32 - 65536 bytes of the segment but the last). */
   window(index: number): ArrayBuffer
@@ -96,6 +99,7 @@ export interface Port {
 
   // arrays
   length(h: number): number
+  /** ABSENT: a hole or beyond the end. A negative index counts from the end, in the same operation. */
   at(h: number, index: number): unknown
   put(h: number, index: number, value: Direct, wireBytes: number): void
   hasIndex(h: number, index: number): boolean
@@ -109,7 +113,7 @@ export interface Port {
   /** ABSENT: it was empty. */
   pop(h: number): unknown
   shift(h: number): unknown
-  /** Staging in: u32 count, values. WIRE out: u32 count, the removed ones (holes as tag 4). */
+  /** `start` (≥ 0) and `deleteCount` are clamped to the length. Staging in: u32 count, values. WIRE out: u32 count, the removed ones (holes as tag 4). */
   splice(h: number, start: number, deleteCount: number, wireBytes: number): void
   /** WIRE: u32 count, values (holes as tag 4); `nums[6]` = version. */
   range(h: number, start: number, count: number): void
@@ -152,9 +156,16 @@ export interface Port {
   txLeave(): void
   /** OK, ABORTED, ERROR. After OK or ERROR it is gone. */
   txCommit(tx: number): void
+  /**
+   * After this, or a commit that gave ABORTED, a handle of an object made in the attempt answers every call with ERROR
+   * (DESTROYED), and the ArrayBuffers of such buffers are detached or their blocks kept until the handle goes.
+   */
   txAbort(tx: number): void
-  /** After ABORTED: begins again with its old age; may wait up to 100 ms for the elder that beat it. */
-  txRestart(tx: number): void
+  /**
+   * After ABORTED: begins again with its old age (a callback one is ambient at once). `wait`: sleeps up to 100 ms for
+   * the elder that beat it; else gives AGAIN at once, and nothing has begun, while that one is still undecided.
+   */
+  txRestart(tx: number, wait: boolean): void
   /** retry(): aborts the attempt and sleeps until something that it read has changed, at most `ms`; true: changed. */
   txWaitSync(tx: number, ms: number): boolean
   /** The same off the event loop: wakes `token` (see onWake) when something has changed. */
@@ -215,7 +226,10 @@ export interface NativeOptions {
 
 /** The native module. Its cold calls throw an Error whose message begins with the code: `ERR_COHEAP_NOT_FOUND: …`. */
 export interface Native {
-  /** mode 0 create, 1 open, 2 open or create */
+  /**
+   * mode 0 create, 1 open, 2 open or create. Where this thread is attached already to the segment that the name leads
+   * to (modes 1 and 2), the same Port object again.
+   */
   attach(mode: number, name: string, options: NativeOptions): Port
   /** JSON of HeapInfo[] (createdAt in ms). */
   list(dir: string | null): string
