@@ -14,7 +14,7 @@ use coheap_segment::word::{FREE, NOBODY, Word1};
 use coheap_segment::{Code, Error, Off, ParticipantRecord, Result, SLAB, Segment, Word};
 
 use crate::bitmap::{self, BitmapWord, Slab, is_tenanted};
-use crate::classes::{CLASS_COUNT, CLASSES, LARGEST_RESERVED, RUN_HEAD, class_of};
+use crate::classes::{CLASS_COUNT, CLASSES, LARGEST_RESERVED, LAST_VERSION, RUN_HEAD, class_of};
 use crate::directory::{Directory, HINT_RESERVE, SlabWord, State};
 use crate::runs;
 
@@ -27,8 +27,6 @@ pub struct Block {
     pub size: u64,
 }
 
-/// The largest version that a block can have: beyond, the clock has to be renumbered first.
-const LAST_VERSION: u64 = 1 << 47;
 /// Bitmap words of one class that a participant owns at a time.
 const OWNED: usize = 4;
 
@@ -271,12 +269,12 @@ impl Allocator {
                 if directory.get(index).generation() > 1 {
                     slab.format();
                 }
-                directory.publish(index, State::Slab, class, 0);
+                // our word first, while the slab is only ours
                 let found = own(index);
+                directory.publish(index, State::Slab, class, 0);
                 directory.mark(index, class as u32);
                 hint.store(index as u64, Relaxed);
-                // others may have taken all of it already
-                found.ok_or(Error::new(Code::OutOfMemory, "a new slab was used up by others"))
+                found.ok_or(Error::corrupt("a new slab that is not empty", slab.start))
             }
             // a hint may have died with its setter: look at every slab before giving up
             Err(full) => (directory.first..directory.len())
@@ -324,7 +322,7 @@ impl Allocator {
         let bits: *const BitmapWord = slab.word(block >> class.shift);
         // In a word of our own the bit stays set, and the block is ours to hand out. If we die the sweeper finds it:
         // its bit is set and its word 0 FREE.
-        for owned in &mut self.caches[word.class() as usize & 63].owned {
+        for owned in &mut self.caches[word.class() as usize].owned {
             if std::ptr::eq(owned.word, bits) {
                 owned.mask |= bit;
                 self.record().free_intent.store(0, Release);
@@ -343,26 +341,27 @@ impl Allocator {
     fn win(&self, at: Off, word0: &AtomicU64, still: impl Fn(Word) -> bool) -> bool {
         let intent = &self.record().free_intent;
         let mut seen = Word(word0.load(Relaxed));
-        loop {
-            let frees = is_tenanted(seen) && seen.owner() == NOBODY && !seen.changing() && still(seen);
-            if !frees {
-                intent.store(0, Relaxed);
-                return false;
+        // The waiters bit alone may change under us, and seldom; a word that never stands still is not freed.
+        for _ in 0..64 {
+            if !is_tenanted(seen) || seen.owner() != NOBODY || seen.changing() || !still(seen) {
+                break;
             }
             intent.store(at, Relaxed);
             let free = Word::new(FREE, 0, seen.version() + 1, false);
             // AcqRel: Release puts the intent, and all that we did with the block, before its death (pairs with the
             // next tenant's Acquire by way of the bitmap word); Acquire: the last release of the word comes before.
             match word0.compare_exchange(seen.0, free.0, AcqRel, Relaxed) {
-                Ok(_) => return true,
-                // the waiters bit alone may have changed: bounded, for it is set once and cleared by owners only
-                Err(now) if Word(now).without_waiters() == seen.without_waiters() => seen = Word(now),
-                Err(_) => {
-                    intent.store(0, Relaxed);
-                    return false;
+                Ok(_) => {
+                    if seen.waiters() {
+                        self.segment.waiters_ring(at);
+                    }
+                    return true;
                 }
+                Err(now) => seen = Word(now),
             }
         }
+        intent.store(0, Relaxed);
+        false
     }
 
     /// Clears the allocation bit of a block whose death we have won, in a word that is not ours.

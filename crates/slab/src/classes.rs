@@ -18,6 +18,9 @@ const SIZES: [u32; 41] = [
     4080, 5024, 5936, 7264, 8176, 10896, 13072, 16368, 21792, 32736,
 ];
 
+/// The largest version that a block can have: beyond, the clock has to be renumbered first.
+pub(crate) const LAST_VERSION: u64 = 1 << 47;
+
 /// The number of size classes.
 pub const CLASS_COUNT: usize = SIZES.len();
 /// The largest block that shares its slab with others; anything larger is a run of slabs.
@@ -70,7 +73,7 @@ impl Class {
     pub fn index(&self, inside: u32) -> Option<u32> {
         let from_first = inside.wrapping_sub(self.first);
         // exact for operands below 2¹⁶ and sizes below 2¹⁵: the error stays under 2³¹ / 2³²
-        let index = (from_first as u64 & 0xffff) * self.magic >> 32;
+        let index = ((from_first as u64 & 0xffff) * self.magic) >> 32;
         (from_first <= 0xffff && index < self.count as u64 && index as u32 * self.size == from_first)
             .then_some(index as u32)
     }

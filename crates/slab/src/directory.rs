@@ -70,8 +70,9 @@ impl SlabWord {
     }
     /// Claimed by a participant, with the next generation.
     const fn claimed(self, participant: u16) -> SlabWord {
+        // 0 and 1 say that the memory is still zero: they do not come again
         let next = match self.generation().wrapping_add(1) {
-            0 => 1,
+            0 => 2,
             n => n,
         };
         SlabWord((next as u64) << 32).to(State::Claimed, 0, participant as u32)
@@ -165,10 +166,16 @@ impl<'a> Directory<'a> {
         self.words[index].compare_exchange(from.0, to.0, AcqRel, Acquire).is_ok()
     }
 
-    /// The first slab that was never used, nor any behind it (a hint, bounded).
+    /// The first slab that was never used, nor any behind it: a hint, bounded, and moved on if whoever claimed
+    /// the slab there has not done so.
     pub fn frontier(&self) -> usize {
         let hint = self.segment.header().slab_hints[HINT_FRONTIER].load(Relaxed);
-        usize::try_from(hint).unwrap_or(usize::MAX).clamp(self.first, self.len())
+        let hint = usize::try_from(hint).unwrap_or(usize::MAX).clamp(self.first, self.len());
+        let frontier = (hint..self.len()).find(|&i| self.get(i).is(State::Free)).unwrap_or(self.len());
+        if frontier != hint {
+            self.move_frontier(frontier);
+        }
+        frontier
     }
 
     pub fn move_frontier(&self, to: usize) {

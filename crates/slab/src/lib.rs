@@ -4,7 +4,7 @@
 //! * No free lists, no reference counts, no epochs: a block is free when its word 0 says so, and its next tenant
 //!   goes on counting the version that every reader compares.
 //! * A participant that dies at any instruction leaves at worst a block that nobody has with its bit set (the
-//!   sweeper finds it by word 0), an owner half-word of its own, or slabs that it was claiming (see `recover`).
+//!   sweeper finds it by word 0), an owner half-word of its own, or slabs that it was claiming ([`recover`]).
 //! * Every offset is judged by the directory ([`locate`]); nothing in the segment is believed unchecked.
 //!
 //! ```
@@ -25,6 +25,7 @@ mod allocator;
 mod bitmap;
 mod classes;
 mod directory;
+mod recover;
 mod runs;
 mod walk;
 
@@ -32,4 +33,5 @@ pub use allocator::{Allocator, Block};
 pub use bitmap::BitmapWord;
 pub use classes::{CLASS_COUNT, CLASSES, Class, LARGEST_RESERVED, LARGEST_SMALL, RUN, RUN_HEAD, class_of};
 pub use directory::{SlabWord, State, init};
+pub use recover::{for_each_unswept, recover, verify};
 pub use walk::{Place, for_each_block, free_slab_bytes, locate, mark_word, objects, used};

@@ -19,7 +19,7 @@ use coheap_segment::word::Word1;
 use coheap_segment::{Code, Error, Off, Result, SLAB, Segment, Word};
 
 use crate::bitmap::BitmapWord;
-use crate::classes::{RUN, RUN_HEAD};
+use crate::classes::{LAST_VERSION, RUN, RUN_HEAD};
 use crate::directory::{Directory, FREE_BIT, HINT_RUN, SlabWord, State};
 
 /// Slabs that a run for a block of `bytes` takes.
@@ -149,6 +149,9 @@ pub(crate) fn release(directory: &Directory<'_>, first: usize) -> Result<bool> {
         let word = Word(directory.segment.word(first as u64 * SLAB + RUN_HEAD)?.load(Relaxed));
         if !word.is_free() {
             return Ok(false);
+        }
+        if word.version() > LAST_VERSION {
+            return Err(Error::corrupt("a version far above the clock", first as u64 * SLAB));
         }
         // Versions that come later are larger than the clock. AcqRel: before the slabs can be claimed.
         directory.segment.header().clock.fetch_max(word.version(), AcqRel);
