@@ -10,7 +10,8 @@
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
-use crate::{Segment, os};
+use crate::Segment;
+use crate::os::{Os, System};
 
 impl Segment {
     /// The bell's present count, to be read before looking at what is waited for.
@@ -28,7 +29,7 @@ impl Segment {
         // SeqCst pairs with the announcement in `sleep`: either we see the sleeper or it sees our count.
         bell.count.fetch_add(1, Ordering::SeqCst);
         if bell.sleepers.load(Ordering::SeqCst) != 0 {
-            os::wake(&bell.count);
+            System::wake(&bell.count);
         }
     }
 
@@ -41,7 +42,7 @@ impl Segment {
         bell.sleepers.store(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         if bell.count.load(Ordering::SeqCst) == expected {
-            os::sleep(&bell.count, expected, timeout);
+            System::sleep(&bell.count, expected, timeout);
         }
         // Relaxed: a ringer that still sees 1 makes one needless system call.
         bell.sleepers.store(0, Ordering::Relaxed);

@@ -50,7 +50,7 @@ pub struct Header {
     pub max_size: AtomicU64,
     /// Step of commitment: [`CHUNK`], or [`SLAB`] when `max_size` < 16 MiB.
     pub commit_step: AtomicU64,
-    /// Bit 0: persist.
+    /// Bit 0: [`FLAG_PERSIST`]; bit 1: [`FLAG_GONE`].
     pub flags: AtomicU64,
     /// Milliseconds since 1970.
     pub created_at: AtomicU64,
@@ -124,10 +124,27 @@ const _: () = assert!(std::mem::offset_of!(Header, clock) == 0x100);
 const _: () = assert!(std::mem::offset_of!(Header, root) == 0x180);
 const _: () = assert!(std::mem::offset_of!(Header, slab_hints) == 0x240);
 
-/// One process that maps the segment. Its life is the kernel-held lock on byte (LOCK_BASE + index).
+/// Where the byte locks of the rows of the process table begin: far above the largest segment. Only locks are
+/// there, no bytes.
+pub const LOCK_BASE: u64 = 1 << 48;
+/// The byte lock that keeps apart who creates, enters, leaves or removes the segment.
+pub const LOCK_GATE: u64 = LOCK_BASE + MAX_PROCESSES as u64;
+/// Bit of [`Header::flags`]: the segment outlives its last user.
+pub const FLAG_PERSIST: u64 = 1;
+/// Bit of [`Header::flags`]: its last user has removed it; nobody may join any more.
+pub const FLAG_GONE: u64 = 2;
+/// State of a row of the process table: nobody's.
+pub const PROCESS_FREE: u32 = 0;
+/// State of a row of the process table: a process uses the segment as long as it holds the row's lock.
+pub const PROCESS_HERE: u32 = 1;
+/// State of a row of the process table: as [`PROCESS_HERE`], but it is about to end and no longer counts as a
+/// user.
+pub const PROCESS_EXITING: u32 = 2;
+
+/// One process that maps the segment. Its life is the kernel-held lock on byte ([`LOCK_BASE`] + index).
 #[repr(C, align(64))]
 pub struct ProcessRecord {
-    /// {generation 32, state 32}: state 0 free, 1 claimed. The generation grows at each claim.
+    /// {generation 32, state 32}: 0 free, 1 here, 2 exiting. The generation grows at each claim.
     pub state: AtomicU64,
     /// Process id, in its own pid namespace.
     pub pid: AtomicU64,
@@ -243,8 +260,10 @@ pub struct SlotRecord {
     pub giving_back: AtomicU64,
     /// Bit t: a message taken under tag t was given back since the tag was last found safe to use. `queue`.
     pub given_back: AtomicU64,
+    /// Milliseconds that an explicit transaction may hold what it reserved (maxHold); 0 no limit.
+    pub max_hold: AtomicU64,
     /// Free for later.
-    pub spare: [AtomicU64; 3],
+    pub spare: [AtomicU64; 2],
 }
 const _: () = assert!(size_of::<SlotRecord>() == 640);
 const _: () = assert!(std::mem::offset_of!(SlotRecord, intent) == 0x40);
@@ -266,6 +285,47 @@ pub struct Plan {
     pub waiters: Off,
     pub directory: Off,
     pub data: Off,
+}
+
+/// FNV-1a over 64-bit words: enough to tell layouts apart.
+const fn mix(hash: u64, word: usize) -> u64 {
+    (hash ^ word as u64).wrapping_mul(0x0000_0100_0000_01b3)
+}
+
+/// The hash of the layout of all tables; `upper` is the like of the floors above (size classes, cells).
+pub const fn layout_hash(upper: u64) -> u64 {
+    let words = [
+        size_of::<Header>(),
+        std::mem::offset_of!(Header, committed),
+        std::mem::offset_of!(Header, clock),
+        std::mem::offset_of!(Header, root),
+        std::mem::offset_of!(Header, classes),
+        std::mem::offset_of!(Header, collector),
+        std::mem::offset_of!(Header, used_by_gone),
+        std::mem::offset_of!(Header, slab_hints),
+        size_of::<ProcessRecord>(),
+        size_of::<ParticipantRecord>(),
+        std::mem::offset_of!(ParticipantRecord, used),
+        std::mem::offset_of!(ParticipantRecord, bells),
+        size_of::<SlotRecord>(),
+        std::mem::offset_of!(SlotRecord, intent),
+        std::mem::offset_of!(SlotRecord, locks),
+        std::mem::offset_of!(SlotRecord, redo),
+        std::mem::offset_of!(SlotRecord, wv),
+        INLINE_LOCKS,
+        INLINE_REDO,
+        MAX_PROCESSES,
+        WAITER_BUCKETS,
+        SLAB as usize,
+        CHUNK as usize,
+    ];
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    let mut i = 0;
+    while i < words.len() {
+        hash = mix(hash, words[i]);
+        i += 1;
+    }
+    mix(hash, upper as usize)
 }
 
 impl Plan {
@@ -293,6 +353,29 @@ impl Plan {
             directory,
             data,
         }
+    }
+    /// As many participants, up to 512, as need no more than an eighth of a segment of this size for their tables.
+    pub fn participants_that_fit(max_size: u64) -> u32 {
+        // a participant's row, two slots, and its bit of each waiter bucket rounded up to a byte
+        const EACH: u64 =
+            (size_of::<ParticipantRecord>() + 2 * size_of::<SlotRecord>() + WAITER_BUCKETS) as u64;
+        let fixed = (size_of::<Header>() + MAX_PROCESSES * size_of::<ProcessRecord>()) as u64;
+        ((max_size / 8).saturating_sub(fixed) / EACH).clamp(8, 512) as u32
+    }
+    /// What the header says about the plan: each field's offset and value.
+    pub fn header_words(&self) -> [(usize, u64); 9] {
+        use std::mem::offset_of;
+        [
+            (offset_of!(Header, max_size), self.max_size),
+            (offset_of!(Header, commit_step), self.commit_step),
+            (offset_of!(Header, counts), self.max_participants as u64 | (self.slots as u64) << 32),
+            (offset_of!(Header, processes), self.processes),
+            (offset_of!(Header, participants), self.participants),
+            (offset_of!(Header, slots), self.slot_table),
+            (offset_of!(Header, waiters), self.waiters),
+            (offset_of!(Header, directory), self.directory),
+            (offset_of!(Header, data), self.data),
+        ]
     }
     /// Bytes of the slab directory: a word a slab, then its summary, a word for 64 slabs and a word for 64 of those.
     pub const fn directory_bytes(max_size: u64) -> u64 {

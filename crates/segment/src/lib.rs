@@ -9,6 +9,8 @@
 mod doorbell;
 pub mod error;
 pub mod layout;
+mod name;
+pub mod named;
 mod os;
 pub mod participant;
 mod presence;
@@ -18,8 +20,11 @@ pub mod word;
 
 pub use error::{Code, Error, Result};
 pub use layout::*;
+pub use name::{LONGEST_NAME, check_name};
+pub use named::{Info, Options};
 pub use participant::{Participant, ParticipantInfo};
-pub use segment::Segment;
+pub use presence::leave_process;
+pub use segment::{Segment, WINDOW};
 pub use word::{Status, StatusWord, Word};
 
 /// A byte offset from the start of the segment. 0 is "nothing": the header lives there.
@@ -27,5 +32,8 @@ pub type Off = u64;
 
 /// Milliseconds of a clock that all processes of the machine share and that never goes back.
 pub fn monotonic_ms() -> u64 {
-    os::monotonic_ms()
+    <os::System as os::Os>::monotonic_ms()
 }
+
+#[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
+compile_error!("Coheap needs a 64-bit little-endian machine");

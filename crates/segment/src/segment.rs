@@ -5,7 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::layout::*;
-use crate::{Error, Off, Result};
+use crate::os::{Os, System};
+use crate::presence::Presence;
+use crate::{Code, Error, Off, Result};
+
+/// Bytes of a read-only window: Node 20 allows 4 GiB an ArrayBuffer, and no slab lies across two.
+pub const WINDOW: u64 = (4 << 30) - SLAB;
+const _: () = assert!(WINDOW.is_multiple_of(SLAB) && WINDOW <= 1 << 32);
 
 /// One mapped heap. Every thread of a process that opens the same heap shares one `Segment`.
 pub struct Segment {
@@ -13,11 +19,26 @@ pub struct Segment {
     plan: Plan,
     /// What `committed` was when we last looked: it only grows.
     committed: AtomicU64,
+    name: String,
+    persist: bool,
+    /// This process's row of the process table while it is present (see `presence`).
+    pub(crate) member: AtomicU64,
+    pub(crate) presence: Mutex<Presence>,
     /// How often each of this process's participants is in each waiter bucket.
     waits: Mutex<HashMap<(u16, u8), u32>>,
+    windows: Mutex<HashMap<usize, Window>>,
+    /// Owns the mapping: dropped last.
+    pub(crate) object: System,
 }
 
-// SAFETY: all access goes through atomics at checked offsets; `base` and `plan` never change.
+struct Window {
+    base: *const u8,
+    len: u64,
+    _mapping: <System as Os>::Window,
+}
+
+// SAFETY: all access goes through atomics at checked offsets; `base` and `plan` never change, a window's mapping
+// lives as long as the segment, and the object's calls may be made by any thread.
 unsafe impl Send for Segment {}
 // SAFETY: as above.
 unsafe impl Sync for Segment {}
@@ -27,45 +48,83 @@ impl Segment {
     /// usable at once; the tables are zero, as in a fresh named one.
     pub fn anonymous(max_size: u64, max_participants: u32) -> Result<Arc<Segment>> {
         let plan = Plan::new(max_size, max_participants);
-        // SAFETY: a fresh anonymous mapping; nothing else refers to it.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                plan.max_size as usize,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(Error::new(crate::Code::OutOfMemory, "cannot map an anonymous segment"));
-        }
-        let seg = Segment {
-            base: base.cast(),
-            plan,
-            committed: AtomicU64::new(plan.max_size),
-            waits: Mutex::default(),
-        };
-        seg.format();
-        Ok(Arc::new(seg))
+        let object = System::anonymous(plan.max_size)?;
+        let segment = Segment::over(object, plan, String::new(), false, plan.max_size);
+        segment.format(plan.max_size);
+        segment.header().hash_seed.store(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        Ok(segment)
     }
 
-    fn format(&self) {
+    /// A segment over a mapped object, of which `committed` bytes are known to be allocated.
+    pub(crate) fn over(
+        object: System,
+        plan: Plan,
+        name: String,
+        persist: bool,
+        committed: u64,
+    ) -> Arc<Segment> {
+        Arc::new(Segment {
+            base: object.base(),
+            plan,
+            committed: AtomicU64::new(committed),
+            name,
+            persist,
+            member: AtomicU64::new(0),
+            presence: Mutex::default(),
+            waits: Mutex::default(),
+            windows: Mutex::default(),
+            object,
+        })
+    }
+
+    /// Fills the header of a fresh segment, all but the magic word and what only named ones have.
+    pub(crate) fn format(&self, committed: u64) {
+        for (at, value) in self.plan.header_words() {
+            self.table_word(at as Off).store(value, Ordering::Relaxed);
+        }
         let h = self.header();
-        h.max_size.store(self.plan.max_size, Ordering::Relaxed);
-        h.commit_step.store(self.plan.commit_step, Ordering::Relaxed);
-        h.counts.store(self.plan.max_participants as u64 | (self.plan.slots as u64) << 32, Ordering::Relaxed);
-        h.processes.store(self.plan.processes, Ordering::Relaxed);
-        h.participants.store(self.plan.participants, Ordering::Relaxed);
-        h.slots.store(self.plan.slot_table, Ordering::Relaxed);
-        h.waiters.store(self.plan.waiters, Ordering::Relaxed);
-        h.directory.store(self.plan.directory, Ordering::Relaxed);
-        h.data.store(self.plan.data, Ordering::Relaxed);
-        h.hash_seed.store(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         h.clock.store(1, Ordering::Relaxed);
         h.ages.store(1, Ordering::Relaxed);
-        h.committed.store(self.committed.load(Ordering::Relaxed), Ordering::Relaxed);
+        h.committed.store(committed, Ordering::Relaxed);
+        self.committed.store(committed, Ordering::Relaxed);
+    }
+
+    /// The heap's name; empty for an anonymous one.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// It survives its last user.
+    pub fn is_persistent(&self) -> bool {
+        self.persist
+    }
+
+    pub(crate) fn is_named_segment(&self) -> bool {
+        !self.name.is_empty()
+    }
+
+    /// A second, read-only mapping of bytes [`index` × [`WINDOW`], …) of the reserved size: its address and
+    /// length, the same at each call. It lives as long as the segment. A read beyond what is committed can
+    /// be fatal: compare each offset with [`Segment::committed`] first. `ERR_COHEAP_INVALID_ARGUMENT` beyond the
+    /// end.
+    pub fn window(&self, index: usize) -> Result<(*const u8, u64)> {
+        let at = (index as u64).saturating_mul(WINDOW);
+        if at >= self.plan.max_size {
+            return Err(Error::about(
+                Code::InvalidArgument,
+                "a window beyond the end of the heap",
+                index as u64,
+            ));
+        }
+        // a panic cannot leave it half done: an entry is complete or absent
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(window) = windows.get(&index) {
+            return Ok((window.base, window.len));
+        }
+        let len = WINDOW.min(self.plan.max_size - at);
+        let (base, _mapping) = self.object.map_ro(at, len)?;
+        windows.insert(index, Window { base, len, _mapping });
+        Ok((base, len))
     }
 
     /// Where the tables stand.
@@ -91,17 +150,30 @@ impl Segment {
     pub fn refresh_committed(&self) -> u64 {
         // Acquire pairs with the CAS-max of the grower: the pages below are allocated.
         let now = self.header().committed.load(Ordering::Acquire).min(self.plan.max_size);
-        self.committed.fetch_max(now, Ordering::Relaxed);
+        // a damaged word must not send us into a hole: ask the system, once for each growth
+        if now > self.committed() && self.object.has_allocated(now) {
+            self.committed.fetch_max(now, Ordering::Relaxed);
+        }
         self.committed()
     }
 
     /// Commits the segment up to at least `end` bytes. `ERR_COHEAP_OUT_OF_MEMORY` beyond `max_size` or when
-    /// the system has no more.
+    /// the system has no more. Takes no lock; the system call takes about a millisecond for 4 MiB.
     pub fn grow_to(&self, end: Off) -> Result<()> {
-        if end <= self.refresh_committed() {
-            return Ok(());
+        if end > self.plan.max_size {
+            return Err(Error::about(Code::OutOfMemory, "the heap is full", self.plan.max_size));
         }
-        Err(Error::about(crate::Code::OutOfMemory, "the heap is full", self.plan.max_size))
+        let mut from = self.refresh_committed();
+        while from < end {
+            // Several may commit the same step at once: allocating twice does nothing.
+            let to = (from + 1).next_multiple_of(self.plan.commit_step).min(self.plan.max_size);
+            self.object.commit(from, to)?;
+            // Release pairs with the load in `refresh_committed`.
+            self.header().committed.fetch_max(to, Ordering::Release);
+            self.committed.fetch_max(to, Ordering::Relaxed);
+            from = self.committed();
+        }
+        Ok(())
     }
 
     /// True if `len` bytes at `at` are allocated.
@@ -147,7 +219,7 @@ impl Segment {
     /// A word of the tables, at an offset made from the plan.
     #[inline]
     pub(crate) fn table_word(&self, at: Off) -> &AtomicU64 {
-        assert!(at & 7 == 0 && at < self.plan.data);
+        debug_assert!(at & 7 == 0 && at < self.plan.data);
         // SAFETY: the tables are committed before a `Segment` exists; in bounds, aligned, and atomic.
         unsafe { &*self.base.add(at as usize).cast::<AtomicU64>() }
     }
@@ -183,8 +255,7 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        // SAFETY: we made this mapping, and nobody can use it any more: every reference into it borrows us.
-        unsafe { libc::munmap(self.base.cast(), self.plan.max_size as usize) };
+        self.leave_for_good();
     }
 }
 
@@ -199,5 +270,16 @@ mod tests {
         assert!(sut.word(sut.plan().data + 4).is_err());
         assert!(sut.word(1 << 20).is_err());
         assert!(sut.word(u64::MAX - 7).is_err());
+    }
+    #[test]
+    fn a_window_shows_what_is_written_and_cannot_be_asked_for_beyond_the_end() {
+        let sut = Segment::anonymous(1 << 20, 4).unwrap();
+        let at = sut.plan().data;
+        let (window, len) = sut.window(0).unwrap();
+        assert_eq!((len, sut.window(0).unwrap().0), (1 << 20, window));
+        sut.word(at).unwrap().store(42, Ordering::Relaxed);
+        // SAFETY: inside the window, whose memory is all usable.
+        assert_eq!(unsafe { window.add(at as usize).cast::<u64>().read_volatile() }, 42);
+        assert_eq!(sut.window(1).unwrap_err().code, Code::InvalidArgument);
     }
 }
