@@ -8,14 +8,14 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
 
 use coheap_segment::word::{FREE, NOBODY, Word1};
 use coheap_segment::{Code, Error, Off, ParticipantRecord, Result, SLAB, Segment, Word};
 
 use crate::bitmap::{self, BitmapWord, Slab, is_tenanted};
 use crate::classes::{CLASS_COUNT, CLASSES, LARGEST_RESERVED, LAST_VERSION, RUN_HEAD, class_of};
-use crate::directory::{Directory, HINT_RESERVE, SlabWord, State};
+use crate::directory::{Directory, HINT_RESERVE, SlabWord, State, need};
 use crate::runs;
 
 /// A fresh block: allocated, its word 0 without an owner, its type still 0, referred to by nobody.
@@ -104,6 +104,17 @@ impl Allocator {
         unsafe { &*self.record }
     }
 
+    /// The directory's word of a slab, which must be in range.
+    #[inline]
+    fn slab_word(&self, index: u64) -> SlabWord {
+        debug_assert!(index < self.slabs);
+        // SAFETY: inside the directory, which is allocated with the tables; the segment stays mapped; an atomic.
+        let word = unsafe { &*self.directory.add(index as usize) };
+        // SeqCst: Acquire for the publication of the slab (it is formatted); and in `clear_bit` the look at the full
+        // hint comes after the bit was cleared, see `Directory::settle_full`.
+        SlabWord(word.load(SeqCst))
+    }
+
     /// Only the participant itself writes its counters: load and store do.
     #[inline]
     fn count(&self, bytes: u64, objects: u64) {
@@ -189,9 +200,14 @@ impl Allocator {
         let class = seen.small().filter(|_| seen.is(State::Reserve))?;
         let slab = Slab::new(&segment, index, class).ok()?;
         // one block at a time: nobody may sit on the reserve
-        let (word, bit) = slab.own(self.me as u32, 1, &self.record().alloc_intent)?;
+        // others own a word of it for a few instructions only, unless they are paused there
+        let own = |_| {
+            std::hint::spin_loop();
+            slab.own(self.me as u32, 1, 1, &self.record().alloc_intent)
+        };
+        let (word, bit) = (0..1000).find_map(own)?;
         let block = (word << class.shift) + bit.trailing_zeros();
-        bitmap::give_back(slab.word(word), 0, class.valid(word));
+        bitmap::give_back(slab.word(word), 0, class.valid(word), 1);
         self.give_life(seen.class(), slab.head(block, 0), slab.head(block, 1)).ok()?;
         let size = class.size as u64;
         self.count(size, 1);
@@ -233,7 +249,8 @@ impl Allocator {
         let wanted = |w: SlabWord| w.is(State::Slab) && w.class() == class && !w.is_full();
         let own = |index: usize| {
             let slab = Slab::new(segment, index, &CLASSES[class as usize]).ok()?;
-            let found = slab.own(self.me as u32, 64, &self.record().alloc_intent);
+            let need = need(segment, slab.class);
+            let found = slab.own(self.me as u32, 64, need, &self.record().alloc_intent);
             if found.is_none() {
                 directory.settle_full(index, &slab);
             }
@@ -277,12 +294,15 @@ impl Allocator {
                 found.ok_or(Error::corrupt("a new slab that is not empty", slab.start))
             }
             // a hint may have died with its setter: look at every slab before giving up
-            Err(full) => (directory.first..directory.len())
-                .find_map(|i| {
-                    let word = directory.get(i);
-                    (word.is(State::Slab) && word.class() == class).then(|| own(i)).flatten()
-                })
-                .ok_or(full),
+            Err(full) => {
+                directory.tighten();
+                (directory.first..directory.len())
+                    .find_map(|i| {
+                        let word = directory.get(i);
+                        (word.is(State::Slab) && word.class() == class).then(|| own(i)).flatten()
+                    })
+                    .ok_or(full)
+            }
         }
     }
 
@@ -306,9 +326,7 @@ impl Allocator {
         if index < self.first_slab || index >= self.slabs {
             return Err(Error::corrupt("no block starts here", at));
         }
-        // SAFETY: inside the directory, which is allocated with the tables; Acquire pairs with the publication of
-        // the slab: it is formatted.
-        let word = SlabWord(unsafe { &*self.directory.add(index as usize) }.load(Acquire));
+        let word = self.slab_word(index);
         let Some(class) = word.small() else { return self.free_run(at, still) };
         let Some(block) = class.index((at % SLAB) as u32) else {
             return Err(Error::corrupt("no block starts here", at));
@@ -330,7 +348,7 @@ impl Allocator {
                 return Ok(true);
             }
         }
-        self.clear_bit(index as usize, slab.word(block >> class.shift), bit);
+        self.clear_bit(&slab, block);
         self.record().free_intent.store(0, Release);
         self.count(size.wrapping_neg(), u64::MAX);
         Ok(true)
@@ -365,11 +383,17 @@ impl Allocator {
     }
 
     /// Clears the allocation bit of a block whose death we have won, in a word that is not ours.
-    fn clear_bit(&self, index: usize, word: &BitmapWord, bit: u64) {
+    fn clear_bit(&self, slab: &Slab<'_>, block: u32) {
+        let class = slab.class;
+        let index = (slab.start / SLAB) as usize;
+        let (word, bit) = (slab.word(block >> class.shift), 1 << (block & ((1 << class.shift) - 1)));
+        let valid = class.valid(block >> class.shift);
         // SeqCst: Release for the next tenant; and the owner is looked at after the bit is cleared, as the owner
         // looks at the bits after it has gone (`give_back`): one of the two notes the room.
-        word.bits.fetch_and(!bit, SeqCst);
+        let before = word.bits.fetch_and(!bit, SeqCst);
         if word.owner.load(SeqCst) == 0
+            && bitmap::has_room(before & !bit, valid, need(&self.segment, class))
+            && self.slab_word(index as u64).is_full()
             && let Ok(directory) = Directory::of(&self.segment)
         {
             directory.unfull(index);
@@ -406,9 +430,11 @@ impl Allocator {
 fn give_up(directory: &Directory<'_>, owned: Owned) {
     if !owned.word.is_null() {
         // SAFETY: a bitmap word of a slab that was found to be allocated; the segment stays mapped.
-        let room = bitmap::give_back(unsafe { &*owned.word }, owned.mask, owned.valid);
-        if room {
-            directory.unfull((owned.at / SLAB) as usize);
+        let word = unsafe { &*owned.word };
+        let index = (owned.at / SLAB) as usize;
+        let need = directory.get(index).small().map_or(1, |class| need(directory.segment, class));
+        if bitmap::give_back(word, owned.mask, owned.valid, need) {
+            directory.unfull(index);
         }
     }
 }

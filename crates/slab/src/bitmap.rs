@@ -86,21 +86,21 @@ impl<'a> Slab<'a> {
     }
 
     /// True if a bitmap word is unowned and has room.
-    pub fn has_room(&self) -> bool {
+    pub fn has_room(&self, need: u32) -> bool {
         // SeqCst: the second look after the full hint has been set, see `Directory::settle_full`
         (0..self.class.words).any(|i| {
             let w = self.word(i);
-            !w.bits.load(SeqCst) & self.class.valid(i) != 0 && w.owner.load(SeqCst) == 0
+            has_room(w.bits.load(SeqCst), self.class.valid(i), need) && w.owner.load(SeqCst) == 0
         })
     }
 
     /// Makes `me` the owner of the first word that is unowned and has room, and takes at most `limit` of its
     /// free bits: (word, taken). `intent` is told the offset of the word before it is owned, 0 afterwards.
-    pub fn own(&self, me: u32, limit: u32, intent: &AtomicU64) -> Option<(u32, u64)> {
+    pub fn own(&self, me: u32, limit: u32, need: u32, intent: &AtomicU64) -> Option<(u32, u64)> {
         for i in 0..self.class.words {
             let w = self.word(i);
             let valid = self.class.valid(i);
-            if w.owner.load(Relaxed) != 0 || !w.bits.load(Relaxed) & valid == 0 {
+            if w.owner.load(Relaxed) != 0 || !has_room(w.bits.load(Relaxed), valid, need) {
                 continue;
             }
             intent.store(self.start + i as u64 * WORD_BYTES as u64, Relaxed);
@@ -109,7 +109,7 @@ impl<'a> Slab<'a> {
             let owned = w.owner.compare_exchange(0, me, AcqRel, Relaxed).is_ok();
             let taken = if owned { take(w, valid, limit) } else { 0 };
             if owned && taken == 0 {
-                give_back(w, 0, valid);
+                give_back(w, 0, valid, need);
             }
             intent.store(0, Relaxed);
             if taken != 0 {
@@ -137,14 +137,20 @@ pub(crate) fn take(w: &BitmapWord, valid: u64, limit: u32) -> u64 {
 }
 
 /// Ends the ownership of a word, clearing the bits of `unused` blocks: true if it has room now.
-pub(crate) fn give_back(w: &BitmapWord, unused: u64, valid: u64) -> bool {
+pub(crate) fn give_back(w: &BitmapWord, unused: u64, valid: u64, need: u32) -> bool {
     if unused != 0 {
         w.bits.fetch_and(!unused, AcqRel);
     }
     // SeqCst, here and in the load: a freer clears its bit, then looks at the owner; we clear the owner, then look
     // at the bits. One of the two sees that the slab has room again.
     w.owner.store(0, SeqCst);
-    !w.bits.load(SeqCst) & valid != 0
+    has_room(w.bits.load(SeqCst), valid, need)
+}
+
+/// True if at least `need` blocks of a word are free, or all of them.
+#[inline]
+pub(crate) fn has_room(bits: u64, valid: u64, need: u32) -> bool {
+    (!bits & valid).count_ones() >= need.min(valid.count_ones())
 }
 
 /// True if word 0 is that of a block which somebody has: neither free nor never used.

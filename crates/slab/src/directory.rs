@@ -13,6 +13,11 @@
 //! room below; bit 63: there may be a used slab that is free again. A search for room reads a few hundred words
 //! at most, however large the heap. Bits are hints: whoever makes room sets them after the room can be seen; a
 //! searcher that finds none clears the bit, then looks again (both SeqCst, so one of the two sees the other).
+//!
+//! *Enough room.* A bitmap word with less than an eighth of its blocks free is not room: overwriting blocks at random
+//! would otherwise cost a search and half a dozen CASes for every single block. Once the heap has been full
+//! (`HINT_TIGHT`), one free block is room.
+//!
 //! A hint that dies with its setter is mended by the exhaustive search before a heap is declared full.
 
 use std::sync::atomic::AtomicU64;
@@ -25,13 +30,15 @@ use crate::classes::{CLASS_COUNT, CLASSES, Class};
 
 /// The summary's bit for slabs that are free again.
 pub(crate) const FREE_BIT: u32 = 63;
+/// `slab_hints`: not 0 from the first time on that the heap was full. In a cache line without other hints.
+pub(crate) const HINT_TIGHT: usize = 48;
 /// `slab_hints`: the first slab that was never used, nor any behind it.
 pub(crate) const HINT_FRONTIER: usize = 60;
 /// `slab_hints`: where the next search for a run starts.
 pub(crate) const HINT_RUN: usize = 61;
 /// `slab_hints`: the slab that is the reserve.
 pub(crate) const HINT_RESERVE: usize = 62;
-const _: () = assert!(CLASS_COUNT <= HINT_FRONTIER);
+const _: () = assert!(CLASS_COUNT <= HINT_TIGHT);
 
 /// What a slab is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,6 +298,24 @@ impl<'a> Directory<'a> {
         None
     }
 
+    /// Notes that the heap is full: from now on every free block counts as room. Looks at the whole heap's
+    /// metadata the first time.
+    pub fn tighten(&self) {
+        if self.segment.header().slab_hints[HINT_TIGHT].swap(1, Relaxed) != 0 {
+            return;
+        }
+        for index in self.first..self.len() {
+            let word = self.get(index);
+            if word.is_full()
+                && let Some(class) = word.small()
+                && let Ok(slab) = Slab::new(self.segment, index, class)
+                && slab.has_room(1)
+            {
+                self.unfull(index);
+            }
+        }
+    }
+
     /// Called by a searcher that found no room in a slab: sets its full hint, unless there is room after all.
     pub fn settle_full(&self, index: usize, slab: &Slab<'_>) {
         let seen = self.get(index);
@@ -299,7 +324,7 @@ impl<'a> Directory<'a> {
             // at this hint; we set the hint, then look at bits and owners
             let set =
                 self.words[index].compare_exchange(seen.0, seen.with_full(true).0, SeqCst, Relaxed).is_ok();
-            if set && slab.has_room() {
+            if set && slab.has_room(need(self.segment, slab.class)) {
                 self.unfull(index);
             }
         }
@@ -319,6 +344,16 @@ impl<'a> Directory<'a> {
                 Err(now) => seen = SlabWord(now),
             }
         }
+    }
+}
+
+/// How many free blocks of a bitmap word of this class are room.
+#[inline]
+pub(crate) fn need(segment: &Segment, class: &Class) -> u32 {
+    if segment.header().slab_hints[HINT_TIGHT].load(Relaxed) != 0 {
+        1
+    } else {
+        ((1 << class.shift) / 8).max(1)
     }
 }
 

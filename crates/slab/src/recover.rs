@@ -9,9 +9,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use coheap_segment::{Off, Result, SLAB, Segment, Word};
 
-use crate::bitmap::{Slab, is_tenanted};
+use crate::bitmap::{self, Slab, is_tenanted};
 use crate::classes::RUN_HEAD;
-use crate::directory::{Directory, State};
+use crate::directory::{Directory, State, need};
 use crate::runs;
 
 /// Undoes or finishes what `participant` left, who is dead and whose row nobody has been given yet. Called by the
@@ -49,7 +49,8 @@ pub fn recover(segment: &Segment, participant: u16) -> Result<()> {
                     // SeqCst: as in `bitmap::give_back`
                     let ours =
                         slab.word(w).owner.compare_exchange(participant as u32, 0, SeqCst, Relaxed).is_ok();
-                    if ours && !slab.word(w).bits.load(SeqCst) & class.valid(w) != 0 {
+                    let bits = slab.word(w).bits.load(SeqCst);
+                    if ours && bitmap::has_room(bits, class.valid(w), need(segment, class)) {
                         directory.unfull(index);
                     }
                 }

@@ -199,7 +199,7 @@ fn overwrites_end_with_the_used_bytes_and_the_slabs_that_they_began_with() {
     let mut live = vec![(0, 0); 300];
     let mut x = 1u64;
     let (mut used_before, mut free_before) = (0, 0);
-    let size_of = |i: usize| if i % 50 == 0 { 70_000 } else { 16 + i as u64 * 7 };
+    let size_of = |i: usize| if i.is_multiple_of(50) { 70_000 } else { 16 + i as u64 * 7 };
     for round in 0..rounds {
         x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         let i = if round < live.len() { round } else { (x >> 33) as usize % live.len() };

@@ -151,7 +151,8 @@ fn garbage_in_directory_and_metadata_is_an_error_and_nothing_worse() {
         }
         for _ in 0..200 {
             let slab = plan.data + random() % ((plan.max_size - plan.data) / SLAB) * SLAB;
-            let at = slab + random() % if round % 2 == 0 { 2048 } else { SLAB } & !7;
+            let within = if round % 2 == 0 { 2048 } else { SLAB };
+            let at = slab + ((random() % within) & !7);
             segment.word(at).unwrap().store(random() << (random() % 64), Relaxed);
         }
         (0..64).for_each(|i| {

@@ -17,7 +17,7 @@ fn heap(bytes: u64) -> Arc<Segment> {
 
 /// Writes a stamp into the first and the last words of a block that is ours.
 fn stamp(segment: &Segment, block: Block, stamp: u64) {
-    for at in [block.at + 16, block.at + block.size / 2 & !7, block.at + block.size - 8] {
+    for at in [block.at + 16, (block.at + block.size / 2) & !7, block.at + block.size - 8] {
         if at >= block.at + 16 && at + 8 <= block.at + block.size {
             segment.word(at).unwrap().store(stamp, Relaxed);
         }
@@ -25,7 +25,7 @@ fn stamp(segment: &Segment, block: Block, stamp: u64) {
 }
 
 fn check(segment: &Segment, block: Block, stamp: u64) {
-    for at in [block.at + 16, block.at + block.size / 2 & !7, block.at + block.size - 8] {
+    for at in [block.at + 16, (block.at + block.size / 2) & !7, block.at + block.size - 8] {
         if at >= block.at + 16 && at + 8 <= block.at + block.size {
             assert_eq!(segment.word(at).unwrap().load(Relaxed), stamp, "{block:?} has two tenants");
         }
