@@ -22,9 +22,9 @@ use crate::cell::Cell;
 use crate::key::Key;
 use crate::string;
 
-const COUNTS: u64 = 16;
-const BUCKETS: u64 = 24;
-const ENTRY: u64 = 24;
+pub(crate) const COUNTS: u64 = 16;
+pub(crate) const BUCKETS: u64 = 24;
+pub(crate) const ENTRY: u64 = 24;
 const SMALLEST: u32 = 3;
 const LARGEST: u32 = 28;
 
@@ -171,12 +171,12 @@ impl Body {
     }
 
     /// Deletes the entry whose value cell is at `value`: three stores. Gives its key, which is the caller's now.
-    pub fn remove<M: Mem + ?Sized>(&self, m: &mut M, guard: Guard, value: Off) -> Res<Cell> {
+    pub fn remove<M: Mem + ?Sized>(&mut self, m: &mut M, guard: Guard, value: Off) -> Res<Cell> {
         let key = Cell(m.load64(guard, value - 8)?);
         m.store64(guard, value - 8, Cell::ABSENT.0)?;
         m.store64(guard, value, Cell::ABSENT.0)?;
-        let live = self.live.saturating_sub(1);
-        m.store64(guard, self.at + COUNTS, self.used as u64 | (live as u64) << 32)?;
+        self.live = self.live.saturating_sub(1);
+        m.store64(guard, self.at + COUNTS, self.used as u64 | (self.live as u64) << 32)?;
         Ok(key)
     }
 

@@ -1,6 +1,8 @@
 //! What a heap holds. (being written)
 
 pub mod cell;
+pub mod array;
+mod sparse;
 #[cfg(test)]
 mod testing;
 pub mod record;
