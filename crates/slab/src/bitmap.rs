@@ -1,6 +1,13 @@
 //! The metadata at the start of a slab: for every group of up to 64 blocks an allocation bitmap word, the owner
 //! half-word beside it, and two mark words for the collector.
 //!
+//! ```text
+//! slab       | bitmap word 0 | bitmap word 1 | … | up to 64 | block 0 | block 1 | … | rest |
+//! bitmap word  0x00 allocation bits 64    0x08 owner 32, unused 32
+//!              0x10 {cycle 32, marks 32} of blocks 0–31    0x18 the same of blocks 32–63
+//! run        | bitmap word (only its first mark is used) | up to 64 | the block, to the end of the last slab |
+//! ```
+//!
 //! *Owned bitmap words* are what mimalloc's thread-local pages are for one process, without pointers and fit for
 //! sudden death: the owner takes all free bits at once and hands the blocks out without atomics; meanwhile
 //! others may only clear bits. Owner and bits are never in one CAS, so a death between the two leaves a word

@@ -156,3 +156,40 @@ fn all_that_was_freed_by_others_can_be_allocated_again() {
     assert!(counts.iter().all(|&n| n == counts[0]), "{counts:?}");
     is_empty_and_whole(&segment);
 }
+
+/// Four participants each hold at most `at_once` blocks of a size in a heap of 2 MiB, `rounds` times.
+fn fight(bytes: u64, at_once: usize, rounds: u64) {
+    let segment = heap(2 << 20);
+    let free = free_slab_bytes(&segment);
+    let threads: Vec<_> = (1..=4u16)
+        .map(|me| {
+            let segment = segment.clone();
+            thread::spawn(move || {
+                for _ in 0..rounds {
+                    // a new allocator each time: it has to win its words anew
+                    let mut sut = Allocator::new(segment.clone(), me);
+                    let blocks: Vec<Block> = (0..at_once).map_while(|_| sut.alloc(bytes).ok()).collect();
+                    blocks.iter().for_each(|&b| stamp(&segment, b, b.at ^ me as u64));
+                    blocks.iter().for_each(|&b| check(&segment, b, b.at ^ me as u64));
+                    blocks.iter().for_each(|b| assert!(sut.free(b.at).unwrap()));
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    is_empty_and_whole(&segment);
+    if bytes > LARGEST_SMALL {
+        assert_eq!(free_slab_bytes(&segment), free, "every slab of every conflict was given back");
+    }
+}
+
+#[test]
+fn words_that_are_fought_for_give_each_block_to_one() {
+    fight(30_000, 5, 20_000);
+    fight(16, 1, 20_000);
+}
+
+#[test]
+fn runs_that_meet_in_the_middle_give_way_and_leave_nothing_claimed() {
+    fight(300_000, 2, 20_000);
+}
