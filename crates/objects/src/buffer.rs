@@ -8,7 +8,8 @@
 //! Both are written once. The bytes are raw memory: they are not guarded, not part of transactions, and any
 //! process may write them at any time.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::fence;
 
 use coheap_segment::word::Word1;
 use coheap_segment::{Code, Error, Off};
@@ -63,7 +64,7 @@ fn fill<M: Mem + ?Sized>(m: &mut M, len: u64, bytes: Option<&[u8]>) -> Res<Off> 
         }
     }
     // Release pairs with the Acquire of whoever reads the offset of this buffer: the bytes are there.
-    fence(Ordering::Release);
+    fence(Release);
     m.finish(block, kind::BYTES, 0, 0);
     let at = m.alloc(BYTES)?.at;
     m.init64(at + 16, len);
@@ -75,11 +76,22 @@ fn fill<M: Mem + ?Sized>(m: &mut M, len: u64, bytes: Option<&[u8]>) -> Res<Off> 
 /// Length and place, checked against the heap's bounds.
 pub fn info<M: Mem + ?Sized>(m: &mut M, buffer: Off) -> Res<Info> {
     let guard = Guard(buffer);
-    let head = Word1(m.load64(guard, buffer.wrapping_add(8))?);
+    let head = m.load64(guard, buffer.wrapping_add(8))?;
     let len = m.load64(guard, buffer.wrapping_add(16))?;
     let block = m.load64(guard, buffer.wrapping_add(24))?;
+    check(m, buffer, head, len, block)
+}
+
+/// The same without a guard, for who keeps the buffer alive (a handle, or its being fresh): what is written once
+/// cannot change under it.
+pub fn info_of<M: Mem + ?Sized>(m: &M, buffer: Off) -> Res<Info> {
+    let word = |at: Off| Ok::<u64, Error>(m.segment().word(buffer.wrapping_add(at))?.load(Relaxed));
+    check(m, buffer, word(8)?, word(16)?, word(24)?)
+}
+
+fn check<M: Mem + ?Sized>(m: &M, buffer: Off, head: u64, len: u64, block: Off) -> Res<Info> {
     let data = data_of(block & ((1 << 47) - 1));
-    if head.kind() != kind::BUFFER || block & 15 != 0 || !m.segment().holds(data, len) {
+    if Word1(head).kind() != kind::BUFFER || block & 15 != 0 || !m.segment().holds(data, len) {
         return Err(Fault::Error(Error::corrupt("a buffer that is none", buffer)));
     }
     Ok(Info { len, block, data })

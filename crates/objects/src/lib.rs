@@ -21,5 +21,9 @@ pub mod mapkey;
 pub mod packed;
 pub mod stripes;
 pub mod view;
+pub mod graph;
+pub mod refs;
+pub mod wire;
+mod map_build;
 
 pub use cell::{Cell, Tag, kind};

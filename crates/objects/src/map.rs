@@ -65,6 +65,7 @@ pub(crate) fn init<M: Mem + ?Sized>(m: &mut M, at: Off, tag: Tag, len: u64, body
 
 /// Where a key was found.
 struct Found {
+    body: Body,
     entry: Entry,
     index: u64,
     /// The word that refers to the entry, bucket or link, and what it held.
@@ -115,7 +116,7 @@ fn find<M: Mem + ?Sized>(
         if (link >> 32) as u32 == hash {
             let cell = Cell(m.load64(guard, entry.key())?);
             if key.matches(m, guard, cell)? {
-                return Ok(Some(Found { entry, index: index - 1, from, from_word, link }));
+                return Ok(Some(Found { body, entry, index: index - 1, from, from_word, link }));
             }
         }
         (from, from_word) = (entry.link(), link);
@@ -123,27 +124,31 @@ fn find<M: Mem + ?Sized>(
     Err(Fault::Error(Error::corrupt("a bucket's chain without an end", body.at)))
 }
 
-/// The version words, the hash, the guard of this key and the entry, if there is one.
-fn lookup<M: Mem + ?Sized>(
-    m: &mut M,
-    map: Off,
-    key: &MapKey<'_>,
-) -> Res<(Locks, u32, Guard, Option<(Body, Found)>)> {
+/// What a look for a key gives.
+struct Lookup {
+    locks: Locks,
+    hash: u32,
+    /// The version word of this key.
+    guard: Guard,
+    found: Option<Found>,
+}
+
+fn lookup<M: Mem + ?Sized>(m: &mut M, map: Off, key: &MapKey<'_>) -> Res<Lookup> {
     let hash = key.hash(m, 0);
     let locks = stripes::locks(m, map, map + STRIPES)?;
     let guard = locks.of(hash);
     is_map(m, guard, map)?;
     let found = match body(m, guard, map)? {
-        Some(body) => find(m, guard, body, key, hash)?.map(|found| (body, found)),
+        Some(body) => find(m, guard, body, key, hash)?,
         None => None,
     };
-    Ok((locks, hash, guard, found))
+    Ok(Lookup { locks, hash, guard, found })
 }
 
 /// The value of `key` and the version word that guards it: what it refers to by value is to be loaded under that.
 pub fn get<M: Mem + ?Sized>(m: &mut M, map: Off, key: &MapKey<'_>) -> Res<Option<(Cell, Guard)>> {
-    let (_, _, guard, found) = lookup(m, map, key)?;
-    match found.map(|(_, found)| found.entry.value()) {
+    let Lookup { guard, found, .. } = lookup(m, map, key)?;
+    match found.map(|found| found.entry.value()) {
         Some(Some(value)) => Ok(Some((Cell(m.load64(guard, value)?), guard))),
         Some(None) => Err(Fault::Error(Error::corrupt("a value asked of a set", map))),
         None => Ok(None),
@@ -152,7 +157,7 @@ pub fn get<M: Mem + ?Sized>(m: &mut M, map: Off, key: &MapKey<'_>) -> Res<Option
 
 /// True if the map or set has this key.
 pub fn has<M: Mem + ?Sized>(m: &mut M, map: Off, key: &MapKey<'_>) -> Res<bool> {
-    Ok(lookup(m, map, key)?.3.is_some())
+    Ok(lookup(m, map, key)?.found.is_some())
 }
 
 /// The number of entries.
@@ -170,8 +175,8 @@ pub fn set<M: Mem + ?Sized>(
     build: impl FnOnce(&mut M) -> Res<Cell>,
     value: Cell,
 ) -> Res<bool> {
-    let (locks, hash, guard, found) = lookup(m, map, key)?;
-    if let Some((_, found)) = found {
+    let Lookup { locks, hash, guard, found } = lookup(m, map, key)?;
+    if let Some(found) = found {
         let Some(at) = found.entry.value() else {
             return Err(Fault::Error(Error::corrupt("a value given to a set", map)));
         };
@@ -194,8 +199,8 @@ pub fn get_or_insert<M: Mem + ?Sized>(
     build: impl FnOnce(&mut M) -> Res<Cell>,
     make: impl FnOnce(&mut M) -> Res<Cell>,
 ) -> Res<(Cell, Guard, bool)> {
-    let (locks, hash, guard, found) = lookup(m, map, key)?;
-    if let Some((_, found)) = found {
+    let Lookup { locks, hash, guard, found } = lookup(m, map, key)?;
+    if let Some(found) = found {
         let Some(at) = found.entry.value() else {
             return Err(Fault::Error(Error::corrupt("a value asked of a set", map)));
         };
@@ -214,7 +219,7 @@ pub fn add<M: Mem + ?Sized>(
     key: &MapKey<'_>,
     build: impl FnOnce(&mut M) -> Res<Cell>,
 ) -> Res<bool> {
-    let (locks, hash, _, found) = lookup(m, set, key)?;
+    let Lookup { locks, hash, found, .. } = lookup(m, set, key)?;
     if found.is_some() {
         return Ok(true);
     }
@@ -324,8 +329,8 @@ pub(crate) fn load_item<M: Mem + ?Sized>(m: &mut M, locks: Locks, entry: Entry) 
 
 /// Takes `key` out. True if it was there.
 pub fn delete<M: Mem + ?Sized>(m: &mut M, map: Off, key: &MapKey<'_>) -> Res<bool> {
-    let (locks, _, guard, found) = lookup(m, map, key)?;
-    let Some((body, found)) = found else {
+    let Lookup { locks, guard, found, .. } = lookup(m, map, key)?;
+    let Some(found) = found else {
         return Ok(false);
     };
     let word = locks.map;
@@ -340,8 +345,8 @@ pub fn delete<M: Mem + ?Sized>(m: &mut M, map: Off, key: &MapKey<'_>) -> Res<boo
     let is_first = first == found.index;
     if is_first {
         first += 1;
-        let end = used.min(body.capacity).min(first + SCAN);
-        while first < end && Cell(m.load64(word, body.entry(first)?.key())?) == Cell::ABSENT {
+        let end = used.min(found.body.capacity).min(first + SCAN);
+        while first < end && Cell(m.load64(word, found.body.entry(first)?.key())?) == Cell::ABSENT {
             first += 1;
         }
     }
@@ -375,7 +380,8 @@ pub fn clear<M: Mem + ?Sized>(m: &mut M, map: Off) -> Res<()> {
         let item = load_item(m, locks, body.entry(index)?)?;
         next = item.number + 1;
         let guard = locks.of(item.hash);
-        garbage.extend([item.key, item.value].into_iter().filter(|c| c.is_by_value_block()).map(|c| (guard, c)));
+        garbage
+            .extend([item.key, item.value].into_iter().filter(|c| c.is_by_value_block()).map(|c| (guard, c)));
     }
     for (guard, cell) in garbage {
         value::free(m, guard, cell)?;

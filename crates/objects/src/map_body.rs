@@ -34,6 +34,43 @@ pub(crate) struct Body {
     stride: u64,
 }
 
+/// Word 2 of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// In entries.
+    pub capacity: u64,
+    /// Of the number of buckets.
+    log2: u32,
+    /// Words of an entry.
+    pub width: u8,
+}
+
+impl Shape {
+    /// `None` for what cannot be.
+    pub fn of(word: u64) -> Option<Shape> {
+        let shape = Shape {
+            capacity: word & 0xffff_ffff,
+            log2: (word >> 32) as u8 as u32,
+            width: (word >> 40) as u8,
+        };
+        let sound = (1..=MAX_CAPACITY).contains(&shape.capacity)
+            && (MIN_BUCKETS_LOG2..=28).contains(&shape.log2)
+            && (3..=4).contains(&shape.width);
+        sound.then_some(shape)
+    }
+    fn word(self) -> u64 {
+        self.capacity | (self.log2 as u64) << 32 | (self.width as u64) << 40
+    }
+    /// Where the entries begin in the block.
+    pub fn entries(self) -> u64 {
+        BUCKETS + (8 << self.log2)
+    }
+    /// Bytes of an entry.
+    pub fn stride(self) -> u64 {
+        self.width as u64 * 8
+    }
+}
+
 /// What an entry is made from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
@@ -74,26 +111,20 @@ pub(crate) const fn link(hash: u32, next: u64) -> u64 {
 impl Body {
     pub fn load<M: Mem + ?Sized>(m: &mut M, guard: Guard, at: Off) -> Res<Body> {
         let head = Word1(m.load64(guard, at.wrapping_add(8))?);
-        let word = m.load64(guard, at.wrapping_add(16))?;
-        let (capacity, log2, width) = (word & 0xffff_ffff, (word >> 32) as u8 as u32, (word >> 40) as u8);
-        if head.kind() != kind::MAP_BODY
-            || capacity == 0
-            || capacity > MAX_CAPACITY
-            || !(MIN_BUCKETS_LOG2..=28).contains(&log2)
-            || !(3..=4).contains(&width)
-        {
-            return Err(Fault::Error(Error::corrupt("a map's body that is none", at)));
+        let shape = Shape::of(m.load64(guard, at.wrapping_add(16))?);
+        match shape {
+            Some(shape) if head.kind() == kind::MAP_BODY => Ok(Body::of(at, shape)),
+            _ => Err(Fault::Error(Error::corrupt("a map's body that is none", at))),
         }
-        Ok(Body::of(at, capacity, log2, width))
     }
 
-    fn of(at: Off, capacity: u64, log2: u32, width: u8) -> Body {
+    fn of(at: Off, shape: Shape) -> Body {
         Body {
             at,
-            capacity,
-            mask: (1 << log2) - 1,
-            entries: at + BUCKETS + (8 << log2),
-            stride: width as u64 * 8,
+            capacity: shape.capacity,
+            mask: (1 << shape.log2) - 1,
+            entries: at + shape.entries(),
+            stride: shape.stride(),
         }
     }
 
@@ -143,16 +174,23 @@ impl Body {
 
     /// A fresh body that holds these items, which are in the order of their numbers; entries still free count on
     /// from `next`.
-    pub fn write<M: Mem + ?Sized>(m: &mut M, wide: bool, capacity: u64, items: &[Item], next: u64) -> Res<Body> {
+    pub fn write<M: Mem + ?Sized>(
+        m: &mut M,
+        wide: bool,
+        capacity: u64,
+        items: &[Item],
+        next: u64,
+    ) -> Res<Body> {
         debug_assert!(items.len() as u64 <= capacity);
         let width = if wide { 4 } else { 3 };
         let log2 = capacity.next_power_of_two().trailing_zeros().max(MIN_BUCKETS_LOG2);
         if capacity > MAX_CAPACITY {
             return Err(Fault::Error(Error::about(Code::OutOfMemory, "a map of too many entries", capacity)));
         }
-        let at = m.alloc(BUCKETS + (8 << log2) + capacity * width as u64 * 8)?.at;
-        let body = Body::of(at, capacity, log2, width);
-        m.init64(at + 16, capacity | (log2 as u64) << 32 | (width as u64) << 40);
+        let shape = Shape { capacity, log2, width };
+        let at = m.alloc(shape.entries() + capacity * shape.stride())?.at;
+        let body = Body::of(at, shape);
+        m.init64(at + 16, shape.word());
         m.init64(at + 24, 0);
         let mut buckets = vec![0u32; 1 << log2];
         for index in 0..capacity {
@@ -186,6 +224,10 @@ impl Body {
     /// is free, so the copying is paid by the insertions (or deletions) in between.
     pub fn capacity_for(live: u64, present: u64) -> u64 {
         let wanted = (live + 1).next_power_of_two().max(4);
-        if live > present / 2 { wanted.max(present * 2) } else { wanted.saturating_mul(2).min(present.max(4)) }
+        if live > present / 2 {
+            wanted.max(present * 2)
+        } else {
+            wanted.saturating_mul(2).min(present.max(4))
+        }
     }
 }

@@ -48,18 +48,21 @@ impl<'a> Text<'a> {
             Text::Utf16(b) => (b, true),
         }
     }
-    fn to_str(&self) -> Str {
-        match self {
-            Text::Latin1(b) => Str::Latin1(b.to_vec()),
-            Text::Utf16(b) => {
-                Str::Utf16(b.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect())
-            }
-        }
-    }
     fn into_owned(self) -> Text<'static> {
         match self {
             Text::Latin1(b) => Text::Latin1(b.into_owned().into()),
             Text::Utf16(b) => Text::Utf16(b.into_owned().into()),
+        }
+    }
+}
+
+impl From<&Text<'_>> for Str {
+    fn from(text: &Text<'_>) -> Str {
+        match text {
+            Text::Latin1(b) => Str::Latin1(b.to_vec()),
+            Text::Utf16(b) => {
+                Str::Utf16(b.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect())
+            }
         }
     }
 }
@@ -160,7 +163,7 @@ impl<'a> MapKey<'a> {
             MapKey::Bits(b) => Ok(Cell(*b)),
             MapKey::Text(Text::Latin1(chars)) => string::build_latin1(m, chars),
             MapKey::Text(Text::Utf16(units)) => string::build_utf16_le(m, units),
-            MapKey::Symbol(text) => string::build_symbol(m, &text.to_str()),
+            MapKey::Symbol(text) => string::build_symbol(m, &Str::from(text)),
             MapKey::BigInt(negative, limbs) => {
                 let limbs: Vec<u64> = limbs
                     .chunks_exact(8)

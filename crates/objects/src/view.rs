@@ -40,8 +40,20 @@ impl ViewKind {
     pub fn from_u8(n: u8) -> Option<ViewKind> {
         use ViewKind::*;
         const ALL: [ViewKind; 14] = [
-            DataView, Int8, Uint8, Uint8Clamped, Int16, Uint16, Int32, Uint32, Float32, Float64, BigInt64,
-            BigUint64, Buffer, Float16,
+            DataView,
+            Int8,
+            Uint8,
+            Uint8Clamped,
+            Int16,
+            Uint16,
+            Int32,
+            Uint32,
+            Float32,
+            Float64,
+            BigInt64,
+            BigUint64,
+            Buffer,
+            Float16,
         ];
         ALL.get(n as usize).copied()
     }

@@ -111,7 +111,8 @@ fn a_map_behaves_as_its_model() {
                 _ => {}
             }
         }
-        let living: Vec<_> = model.iter().filter(|entry| entry.1.is_some()).map(|entry| entry.0.clone()).collect();
+        let living: Vec<_> =
+            model.iter().filter(|entry| entry.1.is_some()).map(|entry| entry.0.clone()).collect();
         assert_eq!(map::size(&mut m, sut).unwrap(), living.len() as u64);
         let steps = all(&mut m, sut);
         let keys: Vec<_> =
@@ -248,8 +249,7 @@ fn get_or_insert_makes_a_value_once() {
     let k = text("a");
     let (cell, _, new) = map::get_or_insert(&mut m, sut, &k, |m| k.build(m), |_| Ok(n(7.0))).unwrap();
     assert_eq!((cell, new), (n(7.0), true));
-    let (cell, _, new) =
-        map::get_or_insert(&mut m, sut, &k, |_| unreachable!(), |_| unreachable!()).unwrap();
+    let (cell, _, new) = map::get_or_insert(&mut m, sut, &k, |_| unreachable!(), |_| unreachable!()).unwrap();
     assert_eq!((cell, new), (n(7.0), false));
 }
 
