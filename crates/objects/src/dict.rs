@@ -103,8 +103,8 @@ const fn size(log2: u32) -> u64 {
 impl Body {
     /// Reads the head of the body at `at`, of the given type.
     pub fn open<M: Mem + ?Sized>(m: &mut M, guard: Guard, at: Off, kind: u8) -> Res<Body> {
-        let word1 = Word1(m.load64(guard, at + 8)?);
-        let counts = m.load64(guard, at + COUNTS)?;
+        let word1 = Word1(m.load64(guard, at.wrapping_add(8))?);
+        let counts = m.load64(guard, at.wrapping_add(COUNTS))?;
         let body = Body { at, log2: word1.low(), used: counts as u32, live: (counts >> 32) as u32 };
         if word1.kind() != kind
             || !(SMALLEST..=LARGEST).contains(&body.log2)

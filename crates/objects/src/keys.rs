@@ -41,9 +41,9 @@ const CHARACTERS: u64 = 32;
 /// More steps along a chain than this: corrupt.
 const MOST_STEPS: u32 = 1 << 17;
 
-/// A word of the insert-only tables, in which nothing is guarded.
-pub(crate) fn shared(segment: &Segment, at: Off) -> Res<&AtomicU64> {
-    Ok(segment.word(at)?)
+/// The word of a block of the insert-only tables, in which nothing is guarded, at this distance from its start.
+pub(crate) fn shared(segment: &Segment, at: Off, distance: u64) -> Res<&AtomicU64> {
+    Ok(segment.word(at.wrapping_add(distance))?)
 }
 
 /// The table's offset; `None` before the first key.
@@ -75,7 +75,7 @@ fn table<M: Mem + ?Sized>(m: &mut M) -> Res<Off> {
 }
 
 fn head_of(table: Off, hash: u64) -> Off {
-    table + HEADS + hash % CHAINS * 8
+    table.wrapping_add(HEADS + hash % CHAINS * 8)
 }
 
 /// Looks along a chain from `from` up to, but without, `to`.
@@ -86,10 +86,10 @@ fn search(segment: &Segment, from: Off, to: Off, hash: u64, key: &Key) -> Res<Op
             return Ok(None);
         }
         // Relaxed: the block was published by the CAS of the head (or of a later one) that led here
-        if shared(segment, at + HASH)?.load(Relaxed) == hash && load(segment, at)? == *key {
+        if shared(segment, at, HASH)?.load(Relaxed) == hash && load(segment, at)? == *key {
             return Ok(Some(at));
         }
-        at = shared(segment, at + NEXT)?.load(Relaxed);
+        at = shared(segment, at, NEXT)?.load(Relaxed);
     }
     Err(Error::corrupt("a chain of keys without an end", from).into())
 }
@@ -100,7 +100,7 @@ pub fn find<M: Mem + ?Sized>(m: &M, key: &Key) -> Res<Option<Off>> {
     let hash = key.hash(string::seed(m));
     let segment = m.segment();
     // Acquire pairs with the CAS of the head: all blocks of the chain are complete
-    let head = shared(segment, head_of(table, hash))?.load(Acquire);
+    let head = shared(segment, head_of(table, hash), 0)?.load(Acquire);
     search(segment, head, 0, hash, key)
 }
 
@@ -120,14 +120,14 @@ pub fn intern<M: Mem + ?Sized>(m: &mut M, key: &Key) -> Res<Off> {
     let mut searched = 0;
     loop {
         // Acquire as in `find`
-        let head = shared(m.segment(), head_of(table, hash))?.load(Acquire);
+        let head = shared(m.segment(), head_of(table, hash), 0)?.load(Acquire);
         if let Some(twin) = search(m.segment(), head, searched, hash, key)? {
             m.free(block.at);
             return Ok(twin);
         }
         m.init64(block.at + NEXT, head);
         // Release publishes the block, its link too; failed: look at what is new
-        if shared(m.segment(), head_of(table, hash))?
+        if shared(m.segment(), head_of(table, hash), 0)?
             .compare_exchange(head, block.at, AcqRel, Acquire)
             .is_ok()
         {
@@ -140,7 +140,7 @@ pub fn intern<M: Mem + ?Sized>(m: &mut M, key: &Key) -> Res<Off> {
 
 /// Loads an interned key.
 pub fn load(segment: &Segment, at: Off) -> Res<Key> {
-    let word1 = Word1(shared(segment, at + 8)?.load(Relaxed));
+    let word1 = Word1(shared(segment, at, 8)?.load(Relaxed));
     let len = (word1.low() as u64) << (word1.flags() & UTF16);
     if word1.kind() != kind::KEY
         || word1.low() as usize > string::MAX_LENGTH
@@ -150,7 +150,7 @@ pub fn load(segment: &Segment, at: Off) -> Res<Key> {
     }
     let mut bytes = Vec::with_capacity(len as usize + 8);
     for i in 0..len.div_ceil(8) {
-        bytes.extend(shared(segment, at + CHARACTERS + i * 8)?.load(Relaxed).to_le_bytes());
+        bytes.extend(shared(segment, at, CHARACTERS + i * 8)?.load(Relaxed).to_le_bytes());
     }
     bytes.truncate(len as usize);
     let text = Str::from_bytes(word1.flags(), bytes);

@@ -49,7 +49,7 @@ struct Head {
 
 impl Head {
     fn load<M: Mem + ?Sized>(m: &mut M, guard: Guard, at: Off) -> Res<Head> {
-        let word1 = Word1(m.load64(guard, at + 8)?);
+        let word1 = Word1(m.load64(guard, at.wrapping_add(8))?);
         if word1.kind() != kind::RECORD {
             return Err(Error::corrupt("a record that is none", at).into());
         }
@@ -81,7 +81,7 @@ impl Head {
         if body == 0 {
             return Ok(0);
         }
-        let word1 = Word1(m.load64(self.guard, body + 8)?);
+        let word1 = Word1(m.load64(self.guard, body.wrapping_add(8))?);
         let n = word1.low() as usize;
         if word1.kind() != kind::RECORD_BODY
             || n > 2 * MAX_KEYS

@@ -80,15 +80,15 @@ fn a_full_table_gives_no_more_shapes_and_keeps_those_that_it_has() {
 fn a_shape_whose_maker_died_before_it_had_an_id_gets_one() {
     let mut m = ScratchMem::new(4 << 20);
     let plain = root(&mut m, false).unwrap();
-    let table = existing(&m).unwrap();
+    let table = table::existing(m.segment()).unwrap();
     let key = keys::intern(&mut m, &Key::string("x")).unwrap();
     let step = Step { parent: PLAIN, key, class: 0, slots: 1, root: PLAIN };
-    let at = link(&mut m, table, step, Some(&plain)).unwrap().unwrap();
+    let at = table::link(&mut m, table, step, Some(plain.at)).unwrap().unwrap();
     // ... and this one after it had claimed an entry
     let y = keys::intern(&mut m, &Key::string("y")).unwrap();
     let step = Step { key: y, ..step };
-    let claimed = link(&mut m, table, step, Some(&plain)).unwrap().unwrap();
-    let entry = entry_made(&mut m, table, 3).unwrap();
+    let claimed = table::link(&mut m, table, step, Some(plain.at)).unwrap().unwrap();
+    let entry = table::entry_made(&mut m, table, 3).unwrap();
     m.init64(entry, claimed);
     assert!(info(&m, 3).is_err(), "page and block do not agree yet");
     let x = child(&mut m, &plain, &Key::string("x")).unwrap().unwrap();
@@ -100,7 +100,7 @@ fn a_shape_whose_maker_died_before_it_had_an_id_gets_one() {
 fn ids_that_do_not_exist_are_corrupt() {
     let mut m = ScratchMem::new(4 << 20);
     assert!(info(&m, PLAIN).is_err());
-    table(&mut m).unwrap();
+    table::made(&mut m).unwrap();
     for id in [0, 3, 511, 512, u16::MAX] {
         assert!(info(&m, id).is_err(), "{id}");
     }
