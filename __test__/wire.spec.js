@@ -1,0 +1,347 @@
+// Values through the wire format and back, without a heap: a live member is a number in a table.
+import test from 'ava'
+import { Encoder } from '../dist/encode.js'
+import { Decoder } from '../dist/decode.js'
+import { Reader, Writer } from '../dist/wire.js'
+
+const live = new Map()
+const byHandle = new Map()
+function share(o) {
+  const h = live.size + 1
+  live.set(o, h)
+  byHandle.set(h, o)
+  return o
+}
+const hooks = {
+  handleOf: (v) => live.get(v) ?? 0,
+  bufferHandle: () => 0,
+  shapeOf: () => 0,
+}
+function encoded(value) {
+  const writer = new Writer((n) => new ArrayBuffer(Math.max(n, 16)))
+  new Encoder(writer, hooks).encode(value)
+  return writer.u8.buffer.slice(0, writer.pos)
+}
+function through(value) {
+  const reader = new Reader()
+  const bytes = encoded(value)
+  reader.use(bytes, 0)
+  const result = new Decoder(reader, (h) => byHandle.get(h)).value()
+  if (reader.pos !== bytes.byteLength) throw new Error('bytes left over')
+  return result
+}
+function refusal(value) {
+  try {
+    encoded(value)
+  } catch (error) {
+    return error.code === 'ERR_COHEAP_UNSUPPORTED_TYPE' && error instanceof TypeError ? error.message : error
+  }
+  return undefined
+}
+const where = (value) => /: (\$.*)$/.exec(refusal(value))?.[1]
+
+test('scalars come back exactly', (t) => {
+  const scalars = [undefined, null, true, false, 0, 1, -1, 1.5, 2 ** 31, -(2 ** 31), 2 ** 53, Infinity, -Infinity]
+  scalars.push('', 'abc', 'é', 'ÿ', 'Ā', '\ud800', 'a\udc00b', '💥', 'x'.repeat(100), 'Ω'.repeat(100), '\0')
+  scalars.push(0n, 1n, -1n, 2n ** 64n, -(2n ** 64n) + 1n, 2n ** 63n, 12345678901234567890123456789n, 10n ** 200n)
+  scalars.push(Symbol.for('key'), Symbol.for('Ω'))
+  for (const s of scalars) t.is(through(s), s)
+  t.true(Object.is(through(-0), -0))
+  t.true(Object.is(through(NaN), NaN))
+})
+
+test('containers keep order, holes, names, null prototypes and odd keys', (t) => {
+  const o = { b: 1, a: { c: [1, , 3] }, 7: 'x', [Symbol.for('s')]: 2 }
+  t.deepEqual(through(o), o)
+  t.deepEqual(Reflect.ownKeys(through(o)), Reflect.ownKeys(o))
+  const sparse = []
+  sparse[2 ** 32 - 2] = 'end'
+  sparse.name = 'list'
+  const back = through(sparse)
+  t.is(back.length, 2 ** 32 - 1)
+  t.is(back[2 ** 32 - 2], 'end')
+  t.is(back.name, 'list')
+  t.false(1 in through([1, , 3]))
+  t.is(through([1, , ,]).length, 3)
+  const bare = Object.create(null)
+  bare.x = 1
+  t.is(Object.getPrototypeOf(through(bare)), null)
+  const proto = JSON.parse('{"__proto__": {"y": 1}}')
+  const proto2 = through(proto)
+  t.is(Object.getPrototypeOf(proto2), Object.prototype)
+  t.deepEqual(Object.keys(proto2), ['__proto__'])
+  t.deepEqual(
+    through(
+      new Map([
+        [1, new Set(['a', null])],
+        ['k', { v: 1n }],
+      ]),
+    ),
+    new Map([
+      [1, new Set(['a', null])],
+      ['k', { v: 1n }],
+    ]),
+  )
+})
+
+test('cycles and aliases within one value are kept', (t) => {
+  const a = { list: [] }
+  a.self = a
+  a.list.push(a, a.list)
+  a.map = new Map([[a, a.list]])
+  a.set = new Set([a])
+  const b = through(a)
+  t.is(b.self, b)
+  t.is(b.list[0], b)
+  t.is(b.list[1], b.list)
+  t.is(b.map.get(b), b.list)
+  t.true(b.set.has(b))
+  const buffer = new Float64Array([1, 2, 3]).buffer
+  const [x, y, z] = through([new Float64Array(buffer), new Uint8Array(buffer, 8, 4), buffer])
+  t.is(x.buffer, y.buffer)
+  t.is(x.buffer, z)
+  t.is(y.byteOffset, 8)
+  t.is(y.length, 4)
+  t.deepEqual([...x], [1, 2, 3])
+})
+
+test('every kind of bytes comes back as its kind', (t) => {
+  for (const C of [
+    Int8Array,
+    Uint8ClampedArray,
+    Uint16Array,
+    Int32Array,
+    Float32Array,
+    BigInt64Array,
+    BigUint64Array,
+  ]) {
+    const big = C.name.startsWith('Big')
+    const v = C.from(big ? [1n, 2n] : [1, 2])
+    t.deepEqual(through(v), v)
+  }
+  const view = new DataView(new ArrayBuffer(8), 2, 4)
+  view.setInt16(0, 513)
+  t.is(through(view).getInt16(0), 513)
+  t.is(through(view).byteLength, 4)
+  const pooled = Buffer.from('pooled')
+  const b = through(pooled)
+  t.true(Buffer.isBuffer(b))
+  t.is(b.toString(), 'pooled')
+  t.is(b.buffer.byteLength, 6)
+})
+
+test('by-value kinds come back as their kind', (t) => {
+  t.deepEqual(through(new Date(5)), new Date(5))
+  t.true(Number.isNaN(through(new Date(NaN)).getTime()))
+  const re = /a\/b/giu
+  re.lastIndex = 3
+  t.deepEqual(through(re), /a\/b/giu)
+  t.is(through(re).lastIndex, 0)
+  t.is(through(new URL('http://a.b/c?d#e')).href, 'http://a.b/c?d#e')
+  for (const p of [1, 'x', true, 1n, Symbol.for('b')]) {
+    const o = through(Object(p))
+    t.is(typeof o, 'object')
+    t.is(o.valueOf(), p)
+  }
+})
+
+test('errors keep kind, name, message, stack, cause, errors and own properties', (t) => {
+  class HttpError extends RangeError {
+    constructor(m) {
+      super(m, { cause: new TypeError('why') })
+      this.name = 'HttpError'
+      this.status = 500
+      this.code = 'E'
+    }
+  }
+  const e = new HttpError('bad')
+  const d = through(e)
+  t.true(d instanceof RangeError)
+  t.is(Object.getPrototypeOf(d), RangeError.prototype)
+  t.is(d.name, 'HttpError')
+  t.is(d.message, 'bad')
+  t.is(d.stack, e.stack)
+  t.is(d.status, 500)
+  t.is(d.code, 'E')
+  t.true(d.cause instanceof TypeError)
+  t.is(d.cause.message, 'why')
+  t.false(Object.keys(d).includes('message'))
+  const many = through(new AggregateError([new Error('1'), 2], 'all'))
+  t.true(many instanceof AggregateError)
+  t.is(many.errors[0].message, '1')
+  t.is(many.errors[1], 2)
+  t.false(Object.isFrozen(many.errors))
+  const loop = new Error('loop')
+  loop.cause = loop
+  const l = through(loop)
+  t.is(l.cause, l)
+  t.false(Object.hasOwn(through(new Error('x')), 'cause'))
+  t.is(through(new DOMException('m', 'AbortError')).name, 'AbortError')
+})
+
+test('frozen values are frozen and their live members live', (t) => {
+  const account = share({ id: 1 })
+  const rows = Object.freeze([Object.freeze({ a: 1, b: 'x' }), Object.freeze({ a: 2, b: account })])
+  const back = through(rows)
+  t.true(Object.isFrozen(back) && Object.isFrozen(back[1]))
+  t.is(back[1].b, account)
+  t.deepEqual(back[0], { a: 1, b: 'x' })
+  const mutable = { n: 1 }
+  const holder = { f: Object.freeze({ mutable, again: mutable }), mutable }
+  const h = through(holder)
+  t.true(Object.isFrozen(h.f))
+  t.is(h.f.mutable, h.mutable)
+  t.is(h.f.again, h.mutable)
+  const a = { b: null }
+  const b = { a }
+  a.b = b
+  Object.freeze(a)
+  Object.freeze(b)
+  const c = through(a)
+  t.is(c.b.a, c)
+  const m = {}
+  const f = Object.freeze({ m })
+  m.f = f
+  const g = through(f)
+  t.is(g.m.f.m, g.m)
+  t.true(Object.isFrozen(through(Object.freeze([]))))
+})
+
+test('many frozen rows with the same keys say their keys once', (t) => {
+  const rows = Object.freeze(
+    Array.from({ length: 100 }, (_, i) => Object.freeze({ origin: 'SFO', delay: i, late: true })),
+  )
+  t.true(encoded(rows).byteLength < 100 * 32)
+  t.deepEqual(through(rows), rows)
+})
+
+test('what cannot be stored is named with its place', (t) => {
+  t.is(
+    where(() => 1),
+    '$',
+  )
+  t.is(where({ jobs: [0, 1, 2, { onDone() {} }] }), '$.jobs[3].onDone')
+  t.is(where({ 'odd key': Symbol('s') }), '$["odd key"]')
+  t.is(where(new Map([['k', Symbol('s')]])), '$.get("k")')
+  t.is(where(new Map([[1, Symbol('s')]])), '$.get(1)')
+  t.is(
+    where(
+      new Map([
+        [{}, 1],
+        ['a', 2],
+        [Symbol('k'), 3],
+      ]),
+    ),
+    '$.keys()[2]',
+  )
+  t.is(where(new Map([[{}, Symbol('v')]])), '$.values()[0]')
+  t.is(where(new Set([1, 2, () => 1])), '$.values()[2]')
+  t.is(where(new Error('x', { cause: { f() {} } })), '$.cause.f')
+  t.is(where(new AggregateError([() => 1])), '$.errors[0]')
+  t.is(where({ a: Object.freeze({ b: { c: [() => 1] } }) }), '$.a.b.c[0]')
+  t.is(where({ a: Object.freeze({ b: Object.freeze([1, () => 1]) }) }), '$.a.b[1]')
+  t.is(
+    where({
+      get x() {
+        return 1
+      },
+    }),
+    '$.x',
+  )
+  t.is(where(Object.defineProperty([], 0, { get: () => 1 })), '$[0]')
+  t.is(where({ a: { [Symbol('k')]: 1 } }), '$.a[Symbol(k)]')
+  t.is(where([{ p: Promise.resolve() }]), '$[0].p')
+})
+
+test('each kind that is refused is refused', async (t) => {
+  class Point {}
+  class List extends Array {}
+  class Dict extends Map {}
+  class When extends Date {}
+  class Bytes extends Uint8Array {}
+  const detached = new ArrayBuffer(8)
+  structuredClone(detached, { transfer: [detached] })
+  const detachedView = new Uint8Array(8)
+  structuredClone(detachedView.buffer, { transfer: [detachedView.buffer] })
+  const refused = [() => 1, Symbol('x'), new WeakMap(), new WeakSet(), new WeakRef({}), Promise.resolve(), new Blob([])]
+  refused.push(new URLSearchParams(), new SharedArrayBuffer(8), new Uint8Array(new SharedArrayBuffer(8)))
+  refused.push(
+    await import('node:fs'),
+    new Point(),
+    new List(),
+    new Dict(),
+    new When(),
+    new Bytes(),
+    Object.create({ a: 1 }),
+  )
+  refused.push(
+    detached,
+    detachedView,
+    (function* () {})(),
+    new Intl.NumberFormat(),
+    Object(Symbol('x')),
+    new Proxy(() => 1, {}),
+  )
+  refused.push(Object.freeze(new Point()), globalThis, new AbortController().signal, new Proxy(new Map(), {}))
+  for (const v of refused) t.regex(String(refusal(v)), /cannot be stored: \$$/)
+})
+
+test('non-enumerable properties are left out', (t) => {
+  const o = Object.defineProperty({ a: 1 }, 'hidden', { value: () => 1 })
+  Object.defineProperty(o, Symbol('x'), { value: 1 })
+  t.deepEqual(through(o), { a: 1 })
+})
+
+test('a Proxy of the user is read through its traps, and what they throw is thrown', (t) => {
+  const p = new Proxy(
+    { a: 1 },
+    {
+      ownKeys: () => ['a', 'b'],
+      getOwnPropertyDescriptor: (_, k) => ({ value: k + '!', enumerable: true, configurable: true }),
+    },
+  )
+  t.deepEqual(through(p), { a: 'a!', b: 'b!' })
+  t.deepEqual(through(new Proxy([1, 2], {})), [1, 2])
+  const boom = new Error('boom')
+  const q = new Proxy(
+    {},
+    {
+      ownKeys: () => {
+        throw boom
+      },
+    },
+  )
+  t.is(refusal({ q }), boom)
+})
+
+test('200,000 levels deep do not overflow the stack', (t) => {
+  let o = null
+  for (let i = 0; i < 200_000; i++) o = i % 3 === 0 ? [o] : i % 3 === 1 ? { o } : new Map([[i, o]])
+  let b = through(o)
+  let depth = 0
+  while (b !== null) {
+    depth++
+    b = Array.isArray(b) ? b[0] : b instanceof Map ? [...b.values()][0] : b.o
+  }
+  t.is(depth, 200_000)
+  let f = null
+  for (let i = 0; i < 20_000; i++) f = i % 2 === 0 ? Object.freeze({ f }) : { f }
+  let g = through(f)
+  for (depth = 0; g !== null; depth++) g = g.f
+  t.is(depth, 20_000)
+  let e = new Error('0')
+  for (let i = 0; i < 5000; i++) e = new Error('x', { cause: e })
+  let d = through(e)
+  for (depth = 0; d.cause !== undefined; depth++) d = d.cause
+  t.is(depth, 5000)
+})
+
+test('objects of another context are what they are here', async (t) => {
+  const { runInNewContext } = await import('node:vm')
+  t.deepEqual(
+    through(runInNewContext('({ a: [1, new Map([[1, new Set([2])]]), new Date(3), new Uint8Array([4])] })')),
+    {
+      a: [1, new Map([[1, new Set([2])]]), new Date(3), new Uint8Array([4])],
+    },
+  )
+})

@@ -1,0 +1,446 @@
+/**
+ * The wire format into JavaScript values: scalars, by-value objects, plain containers (of a snapshot), and live
+ * objects by their handles. Iterative, as the encoder is. Runs no code of the user's.
+ */
+import { fail } from './errors.js'
+import { ERROR_KINDS, ErrorField, Packed, Reader, Wire } from './wire.js'
+import { kindName, makeView } from './view-kinds.js'
+
+/** The wrapper of a live object of this thread, by its handle. */
+export type Lookup = (handle: number) => unknown
+
+const OBJECT = 0
+const ARRAY = 1
+const ARRAY_EXTRA = 2
+const MAP = 3
+const SET = 4
+const VIEW = 5
+const REFERENCES = 6
+const ERROR = 7
+const ERROR_OWN = 8
+
+/** A container whose members are being read. */
+interface Frame {
+  kind: number
+  target: object
+  i: number
+  n: number
+  key: unknown
+  /** OBJECT like another: the keys. VIEW: kind, offset, length. REFERENCES: what, and the values so far. ERROR: the fields. */
+  extra: unknown
+}
+
+/** A hole, where one is asked for as such ({@link Decoder.valueOrHole}). */
+export const HOLE = Symbol('hole')
+const PENDING = Symbol('pending')
+
+/** Reads values; see the head of this file. */
+export class Decoder {
+  readonly reader: Reader
+  private lookup: Lookup
+  private readonly content: boolean
+  private frames: Frame[] = []
+  private seen: object[] = []
+  /** Content mode: the keys of the objects, for tag 21; and what is to be frozen at the end. */
+  private keysOf: (readonly (string | symbol)[] | undefined)[] = []
+  private frozen: object[] = []
+  private inner: Decoder | undefined
+
+  constructor(reader: Reader, lookup: Lookup, content = false) {
+    this.reader = reader
+    this.lookup = lookup
+    this.content = content
+  }
+
+  /** Forgets the containers seen: the next value is a new one. */
+  reset(): void {
+    if (this.seen.length > 0) this.seen = []
+    if (this.frames.length > 0) this.frames = []
+  }
+
+  /** One value. Several calls without {@link reset} between them read one value as to cycles and aliasing. */
+  value(): unknown {
+    const v = this.head()
+    if (v !== PENDING) return v === HOLE ? undefined : v
+    return this.run()
+  }
+
+  /** One value, or {@link HOLE}. */
+  valueOrHole(): unknown {
+    const v = this.head()
+    return v === PENDING ? this.run() : v
+  }
+
+  private run(): unknown {
+    const frames = this.frames
+    let done: unknown
+    while (frames.length > 0) {
+      done = this.step(frames[frames.length - 1])
+      if (done === PENDING) continue
+      frames.pop()
+      const parent = frames[frames.length - 1]
+      if (parent !== undefined) this.accept(parent, done)
+    }
+    return done
+  }
+
+  /** A scalar, or the head of a container: PENDING then, and its frame is on the stack. */
+  private head(): unknown {
+    const r = this.reader
+    const tag = r.tag()
+    switch (tag) {
+      case Wire.UNDEFINED:
+        return undefined
+      case Wire.NULL:
+        return null
+      case Wire.FALSE:
+        return false
+      case Wire.TRUE:
+        return true
+      case Wire.HOLE:
+        return HOLE
+      case Wire.F64:
+        return r.f64()
+      case Wire.I32:
+        return r.i32()
+      case Wire.LATIN1:
+        return r.latin1()
+      case Wire.UTF16:
+        return r.utf16()
+      case Wire.BIGINT:
+        return r.bigint()
+      case Wire.SYMBOL:
+        return Symbol.for(r.text())
+      case Wire.OBJECT: {
+        const id = r.u32()
+        const target = (r.tag() & 1) === 1 ? (Object.create(null) as object) : {}
+        this.seen[id] = target
+        if (this.content) {
+          this.keysOf[id] = []
+          this.frozen.push(target)
+        }
+        return this.push(OBJECT, target, r.u32(), this.content ? this.keysOf[id] : undefined)
+      }
+      case Wire.LIKE: {
+        const target = {}
+        this.seen[r.u32()] = target
+        this.frozen.push(target)
+        const keys = this.keysOf[r.u32()]
+        if (keys === undefined) throw corrupt()
+        return this.push(OBJECT, target, keys.length, undefined, keys)
+      }
+      case Wire.ARRAY: {
+        const target: unknown[] = []
+        this.seen[r.u32()] = target
+        if (this.content) this.frozen.push(target)
+        const length = r.u32()
+        const elements = r.u32()
+        if (elements < length) target.length = length
+        return this.push(ARRAY, target, elements, undefined)
+      }
+      case Wire.MAP: {
+        const target = new Map()
+        this.seen[r.u32()] = target
+        return this.push(MAP, target, 2 * r.u32(), undefined)
+      }
+      case Wire.SET: {
+        const target = new Set()
+        this.seen[r.u32()] = target
+        return this.push(SET, target, r.u32(), undefined)
+      }
+      case Wire.BUFFER: {
+        const id = r.u32()
+        const bytes = r.bytes(r.u64())
+        this.seen[id] = bytes
+        return bytes
+      }
+      case Wire.VIEW: {
+        const id = r.u32()
+        const kind = r.tag()
+        const offset = r.u64()
+        return this.push(VIEW, nothing, 1, { id, kind, offset, length: r.u64() })
+      }
+      case Wire.BACK:
+        return this.seen[r.u32()]
+      case Wire.LIVE:
+        return this.lookup(r.u32())
+      case Wire.PACKED: {
+        const what = r.tag()
+        const n = r.u32()
+        if (n === 0) return this.packed(what, [])
+        return this.push(REFERENCES, nothing, n, { what, values: [] as unknown[] })
+      }
+      case Wire.ERROR: {
+        const id = r.u32()
+        const kind = r.tag()
+        const has = r.tag()
+        const Class = ERROR_KINDS[kind] ?? Error
+        const error = bare(Class as new (...args: unknown[]) => Error)
+        this.seen[id] = error
+        const fields: string[] = []
+        if (has & ErrorField.NAME) fields.push('name')
+        if (has & ErrorField.MESSAGE) fields.push('message')
+        if (has & ErrorField.STACK) fields.push('stack')
+        if (has & ErrorField.CAUSE) fields.push('cause')
+        if (has & ErrorField.ERRORS) fields.push('errors')
+        return this.push(ERROR, error, fields.length, { fields, shown: (has & ErrorField.NAME_SHOWN) !== 0 })
+      }
+      default:
+        throw corrupt()
+    }
+  }
+
+  private push(kind: number, target: object, n: number, extra: unknown, key?: unknown): typeof PENDING {
+    this.frames.push({ kind, target, i: 0, n, key, extra })
+    return PENDING
+  }
+
+  /** Reads members until one is a container of its own (PENDING) or the container is done: the container. */
+  private step(frame: Frame): unknown {
+    const r = this.reader
+    switch (frame.kind) {
+      case OBJECT: {
+        const target = frame.target as Record<string | symbol, unknown>
+        const like = frame.key as readonly (string | symbol)[] | undefined
+        const keys = frame.extra as (string | symbol)[] | undefined
+        if (Array.isArray(like)) {
+          while (frame.i < frame.n) {
+            const v = this.head()
+            if (v === PENDING) return PENDING
+            define(target, like[frame.i++] as string | symbol, v)
+          }
+          return target
+        }
+        while (frame.i < frame.n) {
+          const key = r.key()
+          keys?.push(key)
+          const v = this.head()
+          if (v === PENDING) {
+            frame.key = key
+            return PENDING
+          }
+          frame.i++
+          define(target, key, v)
+        }
+        return target
+      }
+      case ARRAY: {
+        const target = frame.target as unknown[]
+        while (frame.i < frame.n) {
+          const v = this.head()
+          if (v === PENDING) return PENDING
+          if (v === HOLE) target.length = Math.max(target.length, frame.i + 1)
+          else target[frame.i] = v
+          frame.i++
+        }
+        const extra = r.u32()
+        if (extra === 0) return target
+        frame.kind = ARRAY_EXTRA
+        frame.i = 0
+        frame.n = extra
+        return this.step(frame)
+      }
+      case ARRAY_EXTRA:
+      case ERROR_OWN:
+        while (frame.i < frame.n) {
+          const key = r.key()
+          const v = this.head()
+          if (v === PENDING) {
+            frame.key = key
+            return PENDING
+          }
+          frame.i++
+          define(frame.target as Record<string | symbol, unknown>, key, v)
+        }
+        return frame.target
+      case MAP:
+        while (frame.i < frame.n) {
+          const v = this.head()
+          if (v === PENDING) return PENDING
+          this.entry(frame, v)
+        }
+        return frame.target
+      case SET:
+        while (frame.i < frame.n) {
+          const v = this.head()
+          if (v === PENDING) return PENDING
+          frame.i++
+          ;(frame.target as Set<unknown>).add(v)
+        }
+        return frame.target
+      case VIEW: {
+        if (frame.i === 0) {
+          const v = this.head()
+          if (v === PENDING) return PENDING
+          this.accept(frame, v)
+        }
+        return this.view(frame)
+      }
+      case REFERENCES: {
+        const { what, values } = frame.extra as { what: number; values: unknown[] }
+        while (frame.i < frame.n) {
+          const v = this.head()
+          if (v === PENDING) return PENDING
+          frame.i++
+          values.push(v)
+        }
+        return this.packed(what, values)
+      }
+      default: {
+        const { fields, shown } = frame.extra as { fields: string[]; shown: boolean }
+        while (frame.i < frame.n) {
+          const v = this.head()
+          if (v === PENDING) return PENDING
+          this.errorField(frame.target, fields[frame.i++], v, shown)
+        }
+        frame.kind = ERROR_OWN
+        frame.i = 0
+        frame.n = r.u32()
+        return this.step(frame)
+      }
+    }
+  }
+
+  /** A member container is done. */
+  private accept(frame: Frame, value: unknown): void {
+    switch (frame.kind) {
+      case OBJECT: {
+        const like = frame.key
+        const key = Array.isArray(like) ? (like[frame.i] as string | symbol) : (like as string | symbol)
+        define(frame.target as Record<string | symbol, unknown>, key, value)
+        break
+      }
+      case ARRAY_EXTRA:
+      case ERROR_OWN:
+        define(frame.target as Record<string | symbol, unknown>, frame.key as string | symbol, value)
+        break
+      case ARRAY:
+        ;(frame.target as unknown[])[frame.i] = value
+        break
+      case MAP:
+        return this.entry(frame, value)
+      case SET:
+        ;(frame.target as Set<unknown>).add(value)
+        break
+      case VIEW:
+        frame.target = value as object
+        break
+      case REFERENCES:
+        ;(frame.extra as { values: unknown[] }).values.push(value)
+        break
+      default: {
+        const { fields, shown } = frame.extra as { fields: string[]; shown: boolean }
+        this.errorField(frame.target, fields[frame.i], value, shown)
+      }
+    }
+    frame.i++
+  }
+
+  private entry(frame: Frame, value: unknown): void {
+    if (frame.i % 2 === 0) frame.key = value
+    else (frame.target as Map<unknown, unknown>).set(frame.key, value)
+    frame.i++
+  }
+
+  private view(frame: Frame): object {
+    const { id, kind, offset, length } = frame.extra as { id: number; kind: number; offset: number; length: number }
+    const view = makeView(kind, frame.target as ArrayBuffer, offset, length)
+    if (view === undefined) {
+      throw fail('ERR_COHEAP_UNSUPPORTED_RUNTIME', `this version of Node.js has no ${kindName(kind)}`)
+    }
+    this.seen[id] = view
+    return view
+  }
+
+  /** The references of a packed block have been read; its content follows. */
+  private packed(what: number, references: unknown[]): unknown {
+    const r = this.reader
+    const end = r.u32() + r.pos
+    let result: unknown
+    switch (what) {
+      case Packed.DATE:
+        result = new Date(this.head() as number)
+        break
+      case Packed.REGEXP: {
+        const source = r.text()
+        result = new RegExp(source, r.text())
+        break
+      }
+      case Packed.URL:
+        result = new URL(r.text())
+        break
+      case Packed.BOXED:
+        result = Object(this.head()) as object
+        break
+      case Packed.ERROR:
+      case Packed.OBJECT:
+      case Packed.ARRAY: {
+        const inner = (this.inner ??= new Decoder(r, nowhere, true))
+        this.inner = undefined
+        result = inner.frozenValue(references)
+        this.inner = inner
+        break
+      }
+      default:
+        throw corrupt()
+    }
+    if (r.pos !== end) throw corrupt()
+    return result
+  }
+
+  /** Content mode: the one value that the content is, frozen. */
+  private frozenValue(references: unknown[]): unknown {
+    this.lookup = (index) => references[index]
+    try {
+      const value = this.value()
+      for (const container of this.frozen) Object.freeze(container)
+      return value
+    } finally {
+      this.reset()
+      this.keysOf = []
+      this.frozen = []
+      this.lookup = nowhere
+    }
+  }
+
+  private errorField(error: object, field: string, value: unknown, shown: boolean): void {
+    // the list of an AggregateError is a copy of its own at each read
+    if (field === 'errors') {
+      const at = this.frozen.indexOf(value as object)
+      if (at >= 0) this.frozen.splice(at, 1)
+    }
+    Object.defineProperty(error, field, {
+      value,
+      writable: true,
+      configurable: true,
+      enumerable: field === 'name' && shown,
+    })
+  }
+}
+
+const nothing = {}
+const nowhere: Lookup = () => {
+  throw corrupt()
+}
+
+function corrupt(): Error {
+  return fail('ERR_COHEAP_CORRUPT', 'a stored value cannot be decoded')
+}
+
+/** An own property, also of the name `__proto__`. */
+function define(target: Record<string | symbol, unknown>, key: string | symbol, value: unknown): void {
+  if (key === '__proto__') {
+    Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true })
+  } else target[key] = value === HOLE ? undefined : value
+}
+
+/** An error without the cost of a stack trace that would be replaced anyway. */
+function bare(Class: new (...args: unknown[]) => Error): Error {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
+  try {
+    return (Class as unknown) === AggregateError ? new AggregateError([]) : new Class()
+  } finally {
+    Error.stackTraceLimit = limit
+  }
+}

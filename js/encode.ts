@@ -1,0 +1,624 @@
+/**
+ * A JavaScript value into the wire format. Iterative: a stack of frames instead of recursion, so that 10,000 levels
+ * and more are fine. Containers are numbered as they appear, which keeps cycles and aliasing. Nothing is stored while
+ * encoding, so a value that is refused half-way leaves no trace.
+ *
+ * A frozen object or an error is *packed*: its content is one wire value of its own, made by a second encoder in
+ * content mode, where frozen things and errors stand in line and everything live becomes a reference by index.
+ */
+import { types } from 'node:util'
+import { fail } from './errors.js'
+import { described, errorKind, isIndex, isOf, isPlainArray, keySegment, unboxed } from './classify.js'
+import { ERROR_KINDS, ErrorField, Packed, Wire, Writer } from './wire.js'
+import { BUFFER_KIND, classNameAt, kindOf, lengthOf } from './view-kinds.js'
+
+/** What the encoder asks of the heap that it encodes for. */
+export interface EncodeHooks {
+  /** The handle of a live object of this heap, 0 for what is not shared; throws for another heap's. */
+  handleOf(value: object, path: () => string): number
+  /** The handle of the shared buffer that these bytes belong to, or 0. */
+  bufferHandle(buffer: ArrayBufferLike, path: () => string): number
+  /** The shape word for these keys, or 0: say the keys. */
+  shapeOf(keys: readonly string[], nullPrototype: boolean): number
+}
+
+const OBJECT = 0
+const ARRAY = 1
+const MAP = 2
+const SET = 3
+const REFERENCES = 4
+const ERROR = 5
+
+/** A container whose members are being written. */
+interface Frame {
+  kind: number
+  source: object
+  /** The member that is being written is the one before this. */
+  i: number
+  n: number
+  /** OBJECT, ERROR: keys. ARRAY: keys beyond the elements. MAP, SET: members. */
+  keys: readonly unknown[]
+  /** OBJECT with tag 11, extra keys: the keys are written too. */
+  named: boolean
+  /** REFERENCES: the content that follows them. ERROR: the values of the fixed fields. */
+  extra: unknown
+}
+
+const descriptor = Object.getOwnPropertyDescriptor
+const prototypeOf = Object.getPrototypeOf as (o: object) => object | null
+const ownKeys = Object.keys
+const ownSymbols = Object.getOwnPropertySymbols
+const shown = Object.prototype.propertyIsEnumerable
+const isFrozen = Object.isFrozen
+const isArray = Array.isArray
+/** An array longer than this is looked through by its keys: it may be sparse. */
+const LONG = 100_000
+const MOST_SHAPE_KEYS = 64
+
+/** Writes values; see the head of this file. */
+export class Encoder {
+  readonly writer: Writer
+  private readonly hooks: EncodeHooks
+  private readonly content: boolean
+  private readonly frames: Frame[] = []
+  private depth = 0
+  private count = 0
+  private first: object | undefined
+  private ids: Map<object, number> | undefined
+  /** Content mode: the live members, and where each one stands. */
+  private readonly references: object[] = []
+  private readonly places: string[] = []
+  private referenceIds: Map<object, number> | undefined
+  private outside: (() => string) | undefined
+  private inner: Encoder | undefined
+  /** Content mode: the object with keys that was written last, for tag 21. */
+  private likeKeys: readonly string[] | undefined
+  private likeId = 0
+
+  constructor(writer: Writer, hooks: EncodeHooks, content = false) {
+    this.writer = writer
+    this.hooks = hooks
+    this.content = content
+  }
+
+  /** Forgets the containers seen: the next value is a new one. */
+  reset(): void {
+    this.depth = 0
+    this.count = 0
+    this.first = undefined
+    this.ids = undefined
+    this.likeKeys = undefined
+    this.references.length = 0
+    this.places.length = 0
+    this.referenceIds = undefined
+  }
+
+  /**
+   * Writes one value. Several calls without {@link reset} between them make one value as to cycles and aliasing.
+   * @throws ERR_COHEAP_UNSUPPORTED_TYPE with the path of what cannot be stored
+   */
+  encode(value: unknown): void {
+    const base = this.depth
+    try {
+      this.put(value)
+      while (this.depth > base) this.step()
+    } catch (error) {
+      for (let d = this.depth - 1; d >= base; d--) this.forget(this.frames[d])
+      this.depth = base
+      throw error
+    }
+  }
+
+  /** Writes a value, or its head and a frame for its members: true then. */
+  private put(value: unknown): boolean {
+    const w = this.writer
+    switch (typeof value) {
+      case 'number':
+        w.number(value)
+        return false
+      case 'string':
+        w.string(value)
+        return false
+      case 'boolean':
+        w.tag(value ? Wire.TRUE : Wire.FALSE)
+        return false
+      case 'undefined':
+        w.tag(Wire.UNDEFINED)
+        return false
+      case 'bigint':
+        w.bigint(value)
+        return false
+      case 'symbol':
+        if (Symbol.keyFor(value) === undefined) throw this.refuse(`the symbol ${String(value)}`)
+        w.key(value)
+        return false
+      case 'function':
+        throw this.refuse('a function')
+      case 'object':
+        if (value === null) {
+          w.tag(Wire.NULL)
+          return false
+        }
+        return this.object(value)
+    }
+  }
+
+  private object(value: object): boolean {
+    const handle = this.hooks.handleOf(value, this.path)
+    if (handle !== 0) {
+      if (this.content) this.refer(value)
+      else this.writer.tag32(Wire.LIVE, handle)
+      return false
+    }
+    const proxy = types.isProxy(value)
+    if (proxy) this.writer.detach()
+    if (isArray(value)) {
+      if (!isPlainArray(value)) throw this.refuse('an instance of a subclass of Array')
+      if (isFrozen(value)) return this.content ? this.array(value) : this.pack(Packed.ARRAY, value)
+      if (this.content) return this.refer(value)
+      return this.array(value)
+    }
+    const proto = prototypeOf(value)
+    if (proto === Object.prototype || proto === null || classNameAt(proto, 1) === 'Object') {
+      if (proto === null && types.isModuleNamespaceObject(value)) throw this.refuse('a module namespace')
+      if (isFrozen(value))
+        return this.content ? this.plain(value, proto === null, proxy) : this.pack(Packed.OBJECT, value)
+      if (this.content) return this.refer(value)
+      return this.plain(value, proto === null, proxy)
+    }
+    return this.exotic(value, proto)
+  }
+
+  /** Everything that is neither array nor plain object. */
+  private exotic(value: object, proto: object): boolean {
+    if (types.isMap(value) && isOf(proto, Map, 2)) {
+      if (this.content) return this.refer(value)
+      if (this.back(value)) return false
+      const members: unknown[] = []
+      Map.prototype.forEach.call(value, (v, k) => members.push(k, v))
+      this.writer.tag32(Wire.MAP, this.number(value))
+      this.writer.u32(members.length / 2)
+      return this.push(MAP, value, members.length, members, false)
+    }
+    if (types.isSet(value) && isOf(proto, Set, 2)) {
+      if (this.content) return this.refer(value)
+      if (this.back(value)) return false
+      const members: unknown[] = []
+      Set.prototype.forEach.call(value, (v) => members.push(v))
+      this.writer.tag32(Wire.SET, this.number(value))
+      this.writer.u32(members.length)
+      return this.push(SET, value, members.length, members, false)
+    }
+    if (types.isDate(value) && isOf(proto, Date, 2)) {
+      this.leaf(Packed.DATE, () => this.writer.number(Date.prototype.getTime.call(value)))
+      return false
+    }
+    if (ArrayBuffer.isView(value)) {
+      const kind = kindOf(value)
+      if (kind < 0) throw this.refuse(`an instance of a subclass of ${value.constructor.name}`)
+      if (this.content) return this.refer(value)
+      return this.bytesView(value, kind)
+    }
+    if (types.isArrayBuffer(value) && isOf(proto, ArrayBuffer, 2)) {
+      if (this.content) return this.refer(value)
+      this.buffer(value)
+      return false
+    }
+    if (types.isRegExp(value) && isOf(proto, RegExp, 2)) {
+      const { source, flags } = value
+      this.leaf(Packed.REGEXP, () => {
+        this.writer.string(source)
+        this.writer.string(flags)
+      })
+      return false
+    }
+    if (types.isNativeError(value) || value instanceof Error) {
+      this.writer.detach() // reading `stack` may run the user's Error.prepareStackTrace
+      return this.content ? this.error(value) : this.pack(Packed.ERROR, value)
+    }
+    if (value instanceof URL && proto === URL.prototype) {
+      this.leaf(Packed.URL, () => this.writer.string(value.href))
+      return false
+    }
+    if (
+      types.isBoxedPrimitive(value) &&
+      /^(?:Number|String|Boolean|BigInt|Symbol)$/.test(classNameAt(proto, 2) ?? '')
+    ) {
+      const primitive = unboxed(value)
+      if (typeof primitive === 'symbol' && Symbol.keyFor(primitive) === undefined) {
+        throw this.refuse(`the symbol ${String(primitive)}`)
+      }
+      this.leaf(Packed.BOXED, () => this.put(primitive))
+      return false
+    }
+    throw this.refuse(described(value, proto))
+  }
+
+  // containers
+
+  private plain(value: object, nullPrototype: boolean, proxy: boolean): boolean {
+    if (this.back(value)) return false
+    const w = this.writer
+    const symbols = ownSymbols(value)
+    const names = ownKeys(value)
+    if (symbols.length === 0 && !proxy) {
+      if (this.content) {
+        const like = this.likeKeys
+        if (like !== undefined && !nullPrototype && sameKeys(like, names)) {
+          w.tag32(Wire.LIKE, this.number(value))
+          w.u32(this.likeId)
+          return this.push(OBJECT, value, names.length, names, false)
+        }
+        if (!nullPrototype) {
+          this.likeKeys = names
+          this.likeId = this.count
+        }
+      } else {
+        const shape = names.length > MOST_SHAPE_KEYS ? 0 : this.hooks.shapeOf(names, nullPrototype)
+        if (shape !== 0) {
+          w.tag32(Wire.SHAPED, this.number(value))
+          w.u32(shape)
+          w.u32(names.length)
+          return this.push(OBJECT, value, names.length, names, false)
+        }
+      }
+      w.tag32(Wire.OBJECT, this.number(value))
+      w.u8v(nullPrototype ? 1 : 0)
+      w.u32(names.length)
+      return this.push(OBJECT, value, names.length, names, true)
+    }
+    const keys: (string | symbol)[] = names
+    this.addSymbols(value, symbols, keys)
+    w.tag32(Wire.OBJECT, this.number(value))
+    w.u8v(nullPrototype ? 1 : 0)
+    w.u32(keys.length)
+    return this.push(OBJECT, value, keys.length, keys, true)
+  }
+
+  private addSymbols(value: object, symbols: readonly symbol[], keys: (string | symbol)[]): void {
+    for (const symbol of symbols) {
+      if (!shown.call(value, symbol)) continue
+      if (Symbol.keyFor(symbol) === undefined)
+        throw this.refuse(`the symbol ${String(symbol)} as a key`, keySegment(symbol))
+      keys.push(symbol)
+    }
+  }
+
+  private array(value: readonly unknown[]): boolean {
+    if (this.back(value)) return false
+    const length = value.length
+    // Object.keys gives the present indices first, in order; their number tells how dense it is
+    const keys: (string | symbol)[] = ownKeys(value)
+    let present = 0
+    while (present < keys.length && isIndex(keys[present] as string)) present++
+    const sparse = length > LONG && present < length / 2
+    const elements = sparse ? 0 : length
+    const extra = sparse ? keys : keys.slice(present)
+    this.addSymbols(value, ownSymbols(value), extra)
+    this.writer.tag32(Wire.ARRAY, this.number(value))
+    this.writer.u32(length)
+    this.writer.u32(elements)
+    return this.push(ARRAY, value, elements, extra, true)
+  }
+
+  private buffer(value: ArrayBuffer): void {
+    const w = this.writer
+    const handle = this.hooks.bufferHandle(value, this.path)
+    if (handle !== 0) return w.tag32(Wire.LIVE, handle)
+    if (this.back(value)) return
+    let bytes: Uint8Array
+    try {
+      bytes = new Uint8Array(value)
+    } catch {
+      throw this.refuse('a detached ArrayBuffer')
+    }
+    w.tag32(Wire.BUFFER, this.number(value))
+    w.u64(bytes.length)
+    w.raw(bytes)
+  }
+
+  private bytesView(value: ArrayBufferView, kind: number): boolean {
+    const buffer = value.buffer
+    if (!types.isArrayBuffer(buffer)) throw this.refuse('a view of a SharedArrayBuffer')
+    if (this.back(value)) return false
+    const w = this.writer
+    if (kind === BUFFER_KIND && this.hooks.bufferHandle(buffer, this.path) === 0) {
+      // its own bytes only, never Node's pool
+      const bytes = value as Buffer
+      w.tag32(Wire.VIEW, this.number(value))
+      w.u8v(kind)
+      w.u64(0)
+      w.u64(bytes.length)
+      w.tag32(Wire.BUFFER, this.count++)
+      w.u64(bytes.length)
+      w.raw(bytes)
+      return false
+    }
+    let offset: number
+    let length: number
+    try {
+      new Uint8Array(buffer)
+      offset = value.byteOffset
+      length = lengthOf(value)
+    } catch {
+      throw this.refuse('a view of a detached ArrayBuffer')
+    }
+    w.tag32(Wire.VIEW, this.number(value))
+    w.u8v(kind)
+    w.u64(offset)
+    w.u64(length)
+    this.buffer(buffer)
+    return false
+  }
+
+  // packed values
+
+  /** A by-value block with simple content. */
+  private leaf(what: number, write: () => void): void {
+    const w = this.writer
+    w.tag(Wire.PACKED)
+    w.u8v(what)
+    w.u32(0)
+    w.u32(0)
+    const from = w.pos
+    write()
+    w.patch32(from - 4, w.pos - from)
+  }
+
+  /** A frozen object, a frozen array, an error: content apart, live members first. */
+  private pack(what: number, value: object): boolean {
+    this.inner ??= new Encoder(new Writer((n) => new ArrayBuffer(Math.max(n, 512))), this.hooks, true)
+    const inner = this.inner
+    this.inner = undefined // the traps of a user's Proxy may bring us here again
+    inner.reset()
+    inner.writer.pos = 0
+    inner.outside = this.path
+    inner.encode(value)
+    const w = this.writer
+    const references = inner.references
+    const content = inner.writer.u8.subarray(0, inner.writer.pos)
+    w.tag(Wire.PACKED)
+    w.u8v(what)
+    w.u32(references.length)
+    let pushed = false
+    if (references.length === 0) {
+      w.u32(content.length)
+      w.raw(content)
+    } else {
+      pushed = this.push(REFERENCES, value, references.length, references.slice(), false)
+      this.frames[this.depth - 1].extra = { content: content.slice(), places: inner.places.slice() }
+    }
+    inner.reset()
+    this.inner = inner
+    return pushed
+  }
+
+  private error(value: Error): boolean {
+    if (this.back(value)) return false
+    const w = this.writer
+    const kind = errorKind(value)
+    const fields: unknown[] = []
+    const keys: (string | symbol)[] = []
+    let has = 0
+    const builtIn = ERROR_KINDS[kind].prototype
+    const name: unknown = value.name
+    if (typeof name === 'string' && name !== builtIn.name) {
+      has |= ErrorField.NAME
+      fields.push(name)
+      keys.push('name')
+      if (shown.call(value, 'name')) has |= ErrorField.NAME_SHOWN
+    }
+    const message: unknown = value.message
+    if (typeof message === 'string' && (message !== '' || Object.hasOwn(value, 'message'))) {
+      has |= ErrorField.MESSAGE
+      fields.push(message)
+      keys.push('message')
+    }
+    const stack: unknown = value.stack
+    if (typeof stack === 'string') {
+      has |= ErrorField.STACK
+      fields.push(stack)
+      keys.push('stack')
+    }
+    if (Object.hasOwn(value, 'cause')) {
+      has |= ErrorField.CAUSE
+      fields.push(value.cause)
+      keys.push('cause')
+    }
+    if (kind === 7) {
+      has |= ErrorField.ERRORS
+      // a copy: the errors travel with the error, whatever else their array is
+      const errors = (value as AggregateError).errors as unknown
+      fields.push(isArray(errors) ? Object.freeze(errors.slice()) : undefined)
+      keys.push('errors')
+    }
+    const fixed = keys.length
+    const skip = new Set<string | symbol>(['name', 'message', 'stack', 'cause', ...(kind === 7 ? ['errors'] : [])])
+    for (const key of ownKeys(value)) if (!skip.has(key)) keys.push(key)
+    this.addSymbols(value, ownSymbols(value), keys)
+    w.tag32(Wire.ERROR, this.number(value))
+    w.u8v(kind)
+    w.u8v(has)
+    this.push(ERROR, value, fixed, keys, false)
+    this.frames[this.depth - 1].extra = fields
+    return true
+  }
+
+  /** Content mode: a live member, by its index. */
+  private refer(value: object): boolean {
+    this.referenceIds ??= new Map()
+    let index = this.referenceIds.get(value)
+    if (index === undefined) {
+      index = this.references.length
+      this.referenceIds.set(value, index)
+      this.references.push(value)
+      this.places.push(this.frames.slice(0, this.depth).map(segment).join(''))
+    }
+    this.writer.tag32(Wire.LIVE, index)
+    return false
+  }
+
+  // identity
+
+  /** Writes a back reference if this container has been seen. */
+  private back(value: object): boolean {
+    const id = value === this.first ? 0 : this.ids?.get(value)
+    if (id === undefined) return false
+    this.writer.tag32(Wire.BACK, id)
+    return true
+  }
+
+  private number(value: object): number {
+    if (this.count === 0) this.first = value
+    else (this.ids ??= new Map()).set(value, this.count)
+    return this.count++
+  }
+
+  // frames
+
+  private push(kind: number, source: object, n: number, keys: readonly unknown[], named: boolean): boolean {
+    const frame = this.frames[this.depth]
+    if (frame === undefined) this.frames.push({ kind, source, i: 0, n, keys, named, extra: undefined })
+    else {
+      frame.kind = kind
+      frame.source = source
+      frame.i = 0
+      frame.n = n
+      frame.keys = keys
+      frame.named = named
+    }
+    this.depth++
+    return true
+  }
+
+  private forget(frame: Frame): void {
+    frame.source = nothing
+    frame.keys = []
+    frame.extra = undefined
+  }
+
+  /** Goes on with the innermost container until a member needs a frame of its own, or it is done. */
+  private step(): void {
+    const frame = this.frames[this.depth - 1]
+    switch (frame.kind) {
+      case OBJECT:
+        if (this.properties(frame)) return
+        break
+      case ARRAY:
+        if (this.elements(frame)) return
+        break
+      case MAP:
+      case SET:
+        while (frame.i < frame.n) if (this.put(frame.keys[frame.i++])) return
+        break
+      case REFERENCES: {
+        while (frame.i < frame.n) if (this.put(frame.keys[frame.i++])) return
+        const { content } = frame.extra as { content: Uint8Array }
+        this.writer.u32(content.length)
+        this.writer.raw(content)
+        break
+      }
+      case ERROR:
+        if (this.errorFields(frame)) return
+        break
+    }
+    this.forget(frame)
+    this.depth--
+  }
+
+  private properties(frame: Frame): boolean {
+    const { source, keys, named, n } = frame
+    while (frame.i < n) {
+      const key = keys[frame.i++] as string | symbol
+      const property = descriptor(source, key)
+      if (property !== undefined && property.get === undefined && property.set === undefined) {
+        if (named) this.writer.key(key)
+        if (this.put(property.value)) return true
+      } else if (property !== undefined) throw this.refuse('an accessor property')
+      else {
+        // gone since its key was listed, by a Proxy of the user's
+        if (named) this.writer.key(key)
+        this.writer.tag(Wire.UNDEFINED)
+      }
+    }
+    return false
+  }
+
+  private elements(frame: Frame): boolean {
+    const { source, n, keys } = frame
+    while (frame.i < n) {
+      const property = descriptor(source, frame.i++)
+      if (property === undefined) this.writer.tag(Wire.HOLE)
+      else if (property.get !== undefined || property.set !== undefined) throw this.refuse('an accessor property')
+      else if (this.put(property.value)) return true
+    }
+    if (frame.i === n) this.writer.u32(keys.length)
+    while (frame.i < n + keys.length) {
+      const key = keys[frame.i++ - n] as string | symbol
+      const property = descriptor(source, key)
+      if (property?.get !== undefined || property?.set !== undefined) throw this.refuse('an accessor property')
+      this.writer.key(key)
+      if (this.put(property?.value)) return true
+    }
+    return false
+  }
+
+  /** The fixed fields of an error, then its own properties as an object's. */
+  private errorFields(frame: Frame): boolean {
+    const { source, n, keys } = frame
+    const fields = frame.extra as unknown[]
+    while (frame.i < n) if (this.put(fields[frame.i++])) return true
+    if (frame.i === n) this.writer.u32(keys.length - n)
+    while (frame.i < keys.length) {
+      const key = keys[frame.i++] as string | symbol
+      const property = descriptor(source, key)
+      if (property?.get !== undefined || property?.set !== undefined) throw this.refuse('an accessor property')
+      this.writer.key(key)
+      if (this.put(property?.value)) return true
+    }
+    return false
+  }
+
+  // what goes wrong
+
+  /** Where the member that is being written stands, `$` being the whole value. */
+  readonly path = (): string => (this.outside?.() ?? '$') + this.frames.slice(0, this.depth).map(segment).join('')
+
+  private refuse(what: string, further = ''): Error {
+    return fail('ERR_COHEAP_UNSUPPORTED_TYPE', `${what} cannot be stored: ${this.path()}${further}`)
+  }
+}
+
+const nothing = {}
+
+/** The step of a path from a container to the member that is being written. */
+function segment(frame: Frame): string {
+  const at = frame.i - 1
+  if (at < 0) return ''
+  switch (frame.kind) {
+    case OBJECT:
+      return keySegment(frame.keys[at] as string | symbol)
+    case ARRAY:
+      return at < frame.n ? `[${at}]` : keySegment(frame.keys[at - frame.n] as string | symbol)
+    case MAP: {
+      if (at % 2 === 0) return `.keys()[${at / 2}]`
+      const key = frame.keys[at - 1]
+      if (typeof key === 'string') return `.get(${JSON.stringify(key)})`
+      if (typeof key === 'bigint') return `.get(${key}n)`
+      if (typeof key === 'object' || typeof key === 'function') return `.values()[${(at - 1) / 2}]`
+      return `.get(${String(key)})`
+    }
+    case SET:
+      return `.values()[${at}]`
+    case REFERENCES:
+      return (frame.extra as { places: string[] } | undefined)?.places[at] ?? ''
+    default:
+      return keySegment(frame.keys[at] as string | symbol)
+  }
+}
+
+function sameKeys(a: readonly string[], b: readonly string[]): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}

@@ -1,0 +1,363 @@
+/**
+ * The wire format in which values cross to the native side and back, and in which by-value blocks keep their content:
+ * byte-packed, little-endian, a tag and its payload. Here: tags, the writer and the reader of its primitive parts.
+ * `encode.ts` and `decode.ts` know what the parts mean.
+ *
+ * ```text
+ *  0 undefined  1 null  2 false  3 true  4 hole     5 f64     6 i32
+ *  7 Latin-1: u32 n, bytes    8 UTF-16: u32 units, units    9 bigint: u8 negative, u32 limbs, limbs    10 symbol: 7|8
+ * 11 object: u32 id, u8 flags (1 null prototype), u32 count, (key, value)*
+ * 12 array: u32 id, u32 length, u32 elements, value*, u32 extra, (key, value)*
+ * 13 map: u32 id, u32 count, (key, value)*      14 set: u32 id, u32 count, value*
+ * 15 buffer: u32 id, u64 n, bytes    16 view: u32 id, u8 kind, u64 offset, u64 length, buffer (15, 17, 18)
+ * 17 back reference: u32 id          18 live object: u32 handle (in content: index of a reference)
+ * 19 shaped object: u32 id, u32 shape, u32 count, value*
+ * 20 packed: u8 what, u32 references, value*, u32 bytes, content
+ * only in content, where 11 and 12 are frozen:
+ * 21 object like an earlier one: u32 id, u32 id of that, value*
+ * 22 error: u32 id, u8 kind, u8 fields, value*, u32 count, (key, value)*
+ * ```
+ */
+
+/** Tags. */
+export const Wire = {
+  UNDEFINED: 0,
+  NULL: 1,
+  FALSE: 2,
+  TRUE: 3,
+  HOLE: 4,
+  F64: 5,
+  I32: 6,
+  LATIN1: 7,
+  UTF16: 8,
+  BIGINT: 9,
+  SYMBOL: 10,
+  OBJECT: 11,
+  ARRAY: 12,
+  MAP: 13,
+  SET: 14,
+  BUFFER: 15,
+  VIEW: 16,
+  BACK: 17,
+  LIVE: 18,
+  SHAPED: 19,
+  PACKED: 20,
+  LIKE: 21,
+  ERROR: 22,
+} as const
+
+/** What a packed block holds. */
+export const Packed = {
+  DATE: 1,
+  REGEXP: 2,
+  ERROR: 3,
+  URL: 4,
+  BOXED: 5,
+  OBJECT: 6,
+  ARRAY: 7,
+} as const
+
+/** Which fields an error in content has, in this order; NAME_SHOWN says that `name` was an own enumerable property. */
+export const ErrorField = { NAME: 1, MESSAGE: 2, STACK: 4, CAUSE: 8, ERRORS: 16, NAME_SHOWN: 32 } as const
+
+/** The built-in kinds of errors by their number in content. */
+export const ERROR_KINDS = [
+  Error,
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
+  AggregateError,
+] as const
+
+/** Strings longer than this go through Node's own copying. */
+const SHORT = 32
+const TWO_BYTE = /[^\0-\xff]/
+
+/** Gives a buffer of at least so many bytes. */
+export type Grow = (minBytes: number) => ArrayBuffer
+
+/** Writes the parts of the wire format into a buffer that grows. */
+export class Writer {
+  pos = 0
+  u8!: Uint8Array
+  private view!: DataView
+  private node!: Buffer
+  private size = 0
+  private grow: Grow
+  /** It writes to memory of its own. */
+  detached = false
+
+  constructor(grow: Grow) {
+    this.grow = grow
+    this.use(grow(0))
+  }
+
+  /** Starts anew in this buffer. */
+  use(buffer: ArrayBuffer): void {
+    this.u8 = new Uint8Array(buffer)
+    this.view = new DataView(buffer)
+    this.node = Buffer.from(buffer)
+    this.size = buffer.byteLength
+  }
+
+  /** Starts anew, in the buffer that the source now gives. */
+  restart(): void {
+    const buffer = this.grow(0)
+    if (buffer !== this.u8.buffer) this.use(buffer)
+    this.pos = 0
+  }
+
+  /** Moves what is written so far, and all that follows, to memory of its own. */
+  detach(): void {
+    if (this.detached) return
+    this.detached = true
+    this.grow = (n) => new ArrayBuffer(Math.max(n, 1024))
+    this.move(this.grow(Math.max(2 * this.pos, 1024)))
+  }
+
+  private move(buffer: ArrayBuffer): void {
+    const old = this.u8
+    if (buffer === old.buffer) return
+    this.use(buffer)
+    this.u8.set(old.subarray(0, this.pos))
+  }
+
+  /** Makes room for `n` more bytes. */
+  need(n: number): void {
+    const least = this.pos + n
+    if (least > this.size) this.move(this.grow(Math.max(least, 2 * this.size)))
+  }
+
+  tag(t: number): void {
+    this.need(1)
+    this.u8[this.pos++] = t
+  }
+
+  /** A tag and a u32. */
+  tag32(t: number, n: number): void {
+    this.need(5)
+    this.u8[this.pos] = t
+    this.view.setUint32(this.pos + 1, n, true)
+    this.pos += 5
+  }
+
+  u8v(n: number): void {
+    this.need(1)
+    this.u8[this.pos++] = n
+  }
+
+  u32(n: number): void {
+    this.need(4)
+    this.view.setUint32(this.pos, n, true)
+    this.pos += 4
+  }
+
+  u64(n: number): void {
+    this.need(8)
+    this.view.setUint32(this.pos, n % 2 ** 32, true)
+    this.view.setUint32(this.pos + 4, Math.floor(n / 2 ** 32), true)
+    this.pos += 8
+  }
+
+  /** Overwrites a u32 that was written before. */
+  patch32(at: number, n: number): void {
+    this.view.setUint32(at, n, true)
+  }
+
+  number(x: number): void {
+    this.need(9)
+    if ((x | 0) === x && (x !== 0 || 1 / x > 0)) {
+      this.u8[this.pos] = Wire.I32
+      this.view.setInt32(this.pos + 1, x, true)
+      this.pos += 5
+    } else {
+      this.u8[this.pos] = Wire.F64
+      this.view.setFloat64(this.pos + 1, x, true)
+      this.pos += 9
+    }
+  }
+
+  string(s: string): void {
+    const n = s.length
+    this.need(5 + 2 * n)
+    const u8 = this.u8
+    const head = this.pos
+    if (n <= SHORT) {
+      let at = head + 5
+      let i = 0
+      for (; i < n; i++) {
+        const c = s.charCodeAt(i)
+        if (c > 255) break
+        u8[at++] = c
+      }
+      if (i === n) {
+        u8[head] = Wire.LATIN1
+        this.view.setUint32(head + 1, n, true)
+        this.pos = at
+        return
+      }
+    } else if (!TWO_BYTE.test(s)) {
+      u8[head] = Wire.LATIN1
+      this.view.setUint32(head + 1, n, true)
+      this.node.write(s, head + 5, n, 'latin1')
+      this.pos = head + 5 + n
+      return
+    }
+    u8[head] = Wire.UTF16
+    this.view.setUint32(head + 1, n, true)
+    this.node.write(s, head + 5, 2 * n, 'utf16le')
+    this.pos = head + 5 + 2 * n
+  }
+
+  bigint(x: bigint): void {
+    const negative = x < 0n
+    let hex = (negative ? -x : x).toString(16)
+    const limbs = x === 0n ? 0 : Math.ceil(hex.length / 16)
+    this.need(6 + 8 * limbs)
+    this.u8[this.pos] = Wire.BIGINT
+    this.u8[this.pos + 1] = negative ? 1 : 0
+    this.view.setUint32(this.pos + 2, limbs, true)
+    this.pos += 6
+    hex = hex.padStart(16 * limbs, '0')
+    for (let i = limbs - 1; i >= 0; i--) {
+      this.view.setUint32(this.pos, parseInt(hex.slice(16 * i + 8, 16 * i + 16), 16), true)
+      this.view.setUint32(this.pos + 4, parseInt(hex.slice(16 * i, 16 * i + 8), 16), true)
+      this.pos += 8
+    }
+  }
+
+  /** A property key: a string, or the key of a registered symbol. */
+  key(key: string | symbol): void {
+    if (typeof key === 'string') this.string(key)
+    else {
+      this.tag(Wire.SYMBOL)
+      this.string(Symbol.keyFor(key)!)
+    }
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.need(bytes.length)
+    this.u8.set(bytes, this.pos)
+    this.pos += bytes.length
+  }
+}
+
+/** Reads the parts of the wire format. */
+export class Reader {
+  pos = 0
+  private u8!: Uint8Array
+  private view!: DataView
+  private node!: Buffer
+
+  /** Reads on in this buffer at this place. */
+  use(buffer: ArrayBufferLike, pos: number): void {
+    if (this.u8 === undefined || this.u8.buffer !== buffer) {
+      this.u8 = new Uint8Array(buffer)
+      this.view = new DataView(buffer)
+      this.node = Buffer.from(buffer)
+    }
+    this.pos = pos
+  }
+
+  tag(): number {
+    return this.u8[this.pos++]
+  }
+
+  u32(): number {
+    const n = this.view.getUint32(this.pos, true)
+    this.pos += 4
+    return n
+  }
+
+  i32(): number {
+    const n = this.view.getInt32(this.pos, true)
+    this.pos += 4
+    return n
+  }
+
+  u64(): number {
+    const n = this.view.getUint32(this.pos, true) + this.view.getUint32(this.pos + 4, true) * 2 ** 32
+    this.pos += 8
+    return n
+  }
+
+  f64(): number {
+    const x = this.view.getFloat64(this.pos, true)
+    this.pos += 8
+    return x
+  }
+
+  latin1(): string {
+    const n = this.u32()
+    const from = this.pos
+    this.pos = from + n
+    if (n <= 12) {
+      let s = ''
+      for (let i = from; i < from + n; i++) s += String.fromCharCode(this.u8[i])
+      return s
+    }
+    return this.node.latin1Slice(from, from + n)
+  }
+
+  utf16(): string {
+    const n = this.u32()
+    const from = this.pos
+    this.pos = from + 2 * n
+    return this.node.ucs2Slice(from, from + 2 * n)
+  }
+
+  bigint(): bigint {
+    const negative = this.tag() === 1
+    const limbs = this.u32()
+    let hex = ''
+    for (let i = limbs - 1; i >= 0; i--) {
+      hex +=
+        this.view
+          .getUint32(this.pos + 8 * i + 4, true)
+          .toString(16)
+          .padStart(8, '0') +
+        this.view
+          .getUint32(this.pos + 8 * i, true)
+          .toString(16)
+          .padStart(8, '0')
+    }
+    this.pos += 8 * limbs
+    const x = limbs === 0 ? 0n : BigInt('0x' + hex)
+    return negative ? -x : x
+  }
+
+  /** A property key. */
+  key(): string | symbol {
+    const tag = this.tag()
+    if (tag === Wire.LATIN1) return this.latin1()
+    if (tag === Wire.UTF16) return this.utf16()
+    return Symbol.for(this.text())
+  }
+
+  /** A string with its tag. */
+  text(): string {
+    return this.tag() === Wire.LATIN1 ? this.latin1() : this.utf16()
+  }
+
+  /** A copy of the next `n` bytes. */
+  bytes(n: number): ArrayBuffer {
+    const from = this.pos
+    this.pos = from + n
+    return this.u8.buffer.slice(from, from + n) as ArrayBuffer
+  }
+
+  /** The buffer that is being read. */
+  get buffer(): ArrayBufferLike {
+    return this.u8.buffer
+  }
+}
+
+declare global {
+  interface Buffer {
+    latin1Slice(start?: number, end?: number): string
+    ucs2Slice(start?: number, end?: number): string
+  }
+}
