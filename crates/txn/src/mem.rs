@@ -31,14 +31,7 @@ impl From<Error> for Fault {
 /// The result of one step of an operation.
 pub type Res<T> = Result<T, Fault>;
 
-/// A fresh block: allocated, its word 0 free of owners, its type still 0, referred to by nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// Offset of word 0.
-    pub at: Off,
-    /// Usable bytes, word 0 and word 1 included; at least what was asked for.
-    pub size: u64,
-}
+pub use coheap_slab::Block;
 
 /// The one door to shared words.
 ///

@@ -1,0 +1,217 @@
+//! Steps 4 to 9 of a transaction: log, prepare, validate, decide, apply, free, end; and roll-back.
+//!
+//! Up to the decision (one CAS on the slot's status) nothing shared has been changed but owner fields and C bits,
+//! and anybody may abort it. After it the log is the truth, and anybody may finish it.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::fence;
+
+use coheap_segment::word::NOBODY;
+use coheap_segment::{INLINE_REDO, Segment, Status, StatusWord, Word};
+
+use crate::barrier;
+use crate::contend::release;
+use crate::core::{Core, check_version};
+use crate::mem::{Fault, Res};
+use crate::slot::SlotState;
+use crate::transaction::{Stage, Txn, TxnMem};
+
+/// Commits the running attempt. On `Ok` it has taken effect and the slot is idle; on `Err` nothing has, and it still
+/// has to be rolled back.
+pub(crate) fn commit(core: &mut Core, t: &mut Txn) -> Res<()> {
+    let writes = t.entries.items().iter().any(|e| e.written);
+    if writes {
+        if !t.stands() {
+            return Err(Fault::Aborted);
+        }
+        log(core, t)?;
+        let mut mem = TxnMem::new(core, t);
+        mem.prepare()?;
+        mem.decide()?;
+        apply(core.segment(), t);
+    }
+    end(core, t, writes);
+    Ok(())
+}
+
+/// Step 4: the redo groups. Nothing is allocated after this.
+fn log(core: &mut Core, t: &mut Txn) -> Res<()> {
+    let segment = core.segment();
+    let Txn { slot, entries, overlay, .. } = t;
+    let written = entries.items().iter().filter(|e| e.written).count();
+    let most = 2 * written + 2 * overlay.len();
+    slot.redo_chain.reserve(&mut core.alloc, &slot.record.redo_more, INLINE_REDO, most)?;
+    // Stores in the order of their guards. Up to 16 stores a search for each guard is cheaper than a sort.
+    let mut order: Vec<u32> = Vec::new();
+    if overlay.len() > 16 {
+        order.extend(0..overlay.len() as u32);
+        order.sort_by_key(|&i| overlay.items()[i as usize].entry);
+    }
+    let mut from = 0;
+    let mut len = 0;
+    let mut put = |slot: &SlotState, value: u64| -> Res<()> {
+        slot.redo_chain.word(segment, &slot.record.redo, len)?.store(value, Relaxed);
+        len += 1;
+        Ok(())
+    };
+    for (i, e) in entries.items().iter().enumerate() {
+        if !e.written {
+            continue;
+        }
+        let of_entry = |w: &&crate::transaction::Written| w.entry as usize == i && w.present;
+        put(slot, e.guard)?;
+        if order.is_empty() {
+            put(slot, overlay.items().iter().filter(of_entry).count() as u64)?;
+            for w in overlay.items().iter().filter(of_entry) {
+                put(slot, w.at)?;
+                put(slot, w.value)?;
+            }
+        } else {
+            let start =
+                from + order[from..].partition_point(|&o| (overlay.items()[o as usize].entry as usize) < i);
+            let end =
+                start + order[start..].partition_point(|&o| overlay.items()[o as usize].entry as usize == i);
+            from = end;
+            let group = || order[start..end].iter().map(|&o| &overlay.items()[o as usize]).filter(of_entry);
+            put(slot, group().count() as u64)?;
+            for w in group() {
+                put(slot, w.at)?;
+                put(slot, w.value)?;
+            }
+        }
+    }
+    // Release: the words that it covers come before.
+    slot.record.redo_len.store(len as u64, Release);
+    Ok(())
+}
+
+impl TxnMem<'_> {
+    /// Step 5: from here on others see that we are about to decide.
+    fn prepare(&mut self) -> Res<()> {
+        let t = &mut *self.t;
+        let record = t.slot.record;
+        let preparing = t.slot.status(Status::Preparing);
+        // AcqRel: Release publishes the log; Acquire pairs with a wounder's CAS.
+        if record.status.compare_exchange(t.active, preparing, AcqRel, Relaxed).is_err() {
+            return Err(Fault::Aborted);
+        }
+        t.active = preparing;
+        let mut newest = 0;
+        for i in 0..t.entries.len() {
+            let e = &t.entries.items()[i];
+            if !e.written {
+                continue;
+            }
+            let mine = Word::new(t.slot.id, t.slot.tag(), e.version, false);
+            let mut expected = mine;
+            loop {
+                let changing = Word(expected.0 | 1);
+                // AcqRel: Release, for what follows under C; Acquire on failure to judge the word that was found.
+                match e.word.compare_exchange(expected.0, changing.0, AcqRel, Acquire) {
+                    Ok(_) => break,
+                    // somebody has set the waiters bit, which we carry along
+                    Err(now) if Word(now).without_waiters() == mine.0 => expected = Word(now),
+                    // stolen: the status says so too
+                    Err(_) => return Err(Fault::Aborted),
+                }
+            }
+            check_version(e.version, e.guard)?;
+            newest = newest.max(e.version);
+        }
+        // Our C's are visible before we look at the clock and at what we have read: of two transactions that each
+        // read what the other writes, at least one sees the other's C (model/write-skew.pml).
+        barrier::fence_after_rmw();
+        // AcqRel: Release pairs with the Acquire of who samples the clock: a snapshot at or after `wv` sees our C's.
+        let wv = self.segment.header().clock.fetch_add(1, AcqRel).max(newest) + 1;
+        check_version(wv, 0)?;
+        record.wv.store(wv, Relaxed);
+        barrier::fence_after_rmw();
+        self.validate()
+    }
+
+    /// Step 6: the decision.
+    fn decide(&mut self) -> Res<()> {
+        let t = &mut *self.t;
+        let committed = t.slot.status(Status::Committed);
+        // AcqRel: Release publishes `wv`; whoever sees COMMITTED can finish for us.
+        if t.slot.record.status.compare_exchange(t.active, committed, AcqRel, Relaxed).is_err() {
+            return Err(Fault::Aborted);
+        }
+        t.active = committed;
+        // The collector's phase is read after the decision (`barrier::stored`), and C comes before the stores (pairs
+        // with the Acquire fence of readers).
+        barrier::fence_after_rmw();
+        fence(Release);
+        Ok(())
+    }
+}
+
+/// Step 7: first all stores, then all releases. (The other way round a reader could accept a body that the second
+/// group frees.)
+fn apply(segment: &'static Segment, t: &mut Txn) {
+    for w in t.overlay.items() {
+        if w.present
+            && let Ok(cell) = segment.word(w.at)
+        {
+            barrier::stored(w.at, w.value);
+            cell.store(w.value, Relaxed);
+        }
+    }
+    let wv = t.slot.record.wv.load(Relaxed);
+    for e in t.entries.items() {
+        if e.written {
+            // Under C = 1 and COMMITTED only we (or, were we dead, our recoverer) change the word, so load and store
+            // will do. Relaxed: we set it ourselves.
+            let waiters = Word(e.word.load(Relaxed)).waiters();
+            // Release pairs with the Acquire of readers: with the version come all stores.
+            e.word.store(Word::new(NOBODY, 0, wv, false).0, Release);
+            if waiters {
+                segment.waiters_ring(e.guard);
+            }
+        }
+    }
+}
+
+/// What was reserved and not written is released as it was; bodies are freed; the slot goes idle.
+fn end(core: &mut Core, t: &mut Txn, writes: bool) {
+    let segment = core.segment();
+    let (id, tag) = (t.slot.id, t.slot.tag());
+    for e in t.entries.items() {
+        if e.locked && !(e.written && writes) {
+            release(segment, e.guard, e.word, id, tag);
+        }
+    }
+    if !t.slot.frees.is_empty() {
+        if !writes {
+            // only blocks of its own: still, whoever frees is DIRECT or COMMITTED
+            t.slot.record.redo_len.store(0, Relaxed);
+            t.slot.record.status.store(t.slot.status(Status::Committed), Release);
+        }
+        t.slot.free_replaced(core);
+    }
+    t.slot.keep_fresh();
+    t.slot.built();
+    t.slot.go_idle();
+    t.stage = Stage::Ended;
+    t.forget_committed();
+    core.count_commit();
+}
+
+/// Takes back the whole attempt: owner fields off, fresh blocks back, slot idle. Anyone may have begun to do so.
+pub(crate) fn roll_back(core: &mut Core, t: &mut Txn, remember: bool) {
+    let segment = core.segment();
+    let (id, tag) = (t.slot.id, t.slot.tag());
+    // Release: pairs with `judge`. From here on anybody may take our words. Others only CAS ACTIVE or PREPARING to this.
+    t.slot.record.status.store(StatusWord::new(Status::Aborted, t.slot.seq).0, Release);
+    for e in t.entries.items() {
+        if e.locked {
+            release(segment, e.guard, e.word, id, tag);
+        }
+    }
+    t.reads.clear();
+    t.reads.extend(t.entries.items().iter().filter(|e| e.used).map(|e| (e.guard, e.version)));
+    t.forget(core, remember);
+    t.slot.go_idle();
+    t.stage = Stage::Aborted;
+    core.count_abort();
+}

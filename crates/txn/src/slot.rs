@@ -1,0 +1,224 @@
+//! [`SlotState`]: a participant's own view of one of its slots: sequence number, `building`, fresh blocks, and where
+//! the slot's overflow chains are.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use coheap_segment::word::Word1;
+use coheap_segment::{Error, Off, Result, SlotRecord, Status, StatusWord};
+use coheap_slab::Block;
+
+use crate::core::{Core, record};
+use crate::fresh::Fresh;
+use crate::log::Chain;
+
+pub(crate) struct SlotState {
+    pub(crate) id: u16,
+    pub(crate) record: &'static SlotRecord,
+    /// Of the present attempt, or of the next one while the slot is idle.
+    pub(crate) seq: u64,
+    building: u64,
+    pub(crate) fresh: Fresh,
+    /// How many of `fresh` stand in the shared list.
+    listed: usize,
+    fresh_chain: Chain,
+    pub(crate) locks_chain: Chain,
+    pub(crate) redo_chain: Chain,
+    /// Bodies to free when the attempt takes effect.
+    pub(crate) frees: Vec<Off>,
+}
+
+impl SlotState {
+    /// Takes over a slot that has just been claimed: it is idle, its numbers go on.
+    pub(crate) fn new(core: &Core, id: u16) -> Result<SlotState> {
+        let segment = core.segment();
+        let record = record(segment, id)?;
+        // Acquire pairs with the last owner's Release of IDLE.
+        let status = StatusWord(record.status.load(Acquire));
+        if status.status() != Some(Status::Idle) {
+            return Err(Error::corrupt("a free slot that is not idle", id as u64));
+        }
+        record.fresh_len.store(0, Relaxed);
+        record.locks_len.store(0, Relaxed);
+        record.redo_len.store(0, Relaxed);
+        record.intent[0].store(0, Relaxed);
+        Ok(SlotState {
+            id,
+            record,
+            seq: status.seq(),
+            building: record.building.load(Relaxed) & !1,
+            fresh: Fresh::default(),
+            listed: 0,
+            fresh_chain: Chain::adopt(segment, &record.fresh),
+            locks_chain: Chain::adopt(segment, &record.locks_more),
+            redo_chain: Chain::adopt(segment, &record.redo_more),
+            frees: Vec::new(),
+        })
+    }
+
+    #[inline(always)]
+    pub(crate) fn tag(&self) -> u8 {
+        (self.seq & 15) as u8
+    }
+
+    #[inline(always)]
+    pub(crate) fn status(&self, status: Status) -> u64 {
+        StatusWord::new(status, self.seq).0
+    }
+
+    /// The end of an attempt that holds nothing any more.
+    #[inline(always)]
+    pub(crate) fn go_idle(&mut self) {
+        self.seq += 1;
+        // Release: whatever the attempt stored or released comes before; pairs with the Acquire of `judge`.
+        self.record.status.store(self.status(Status::Idle), Release);
+    }
+
+    /// From here to [`SlotState::built`] there may be blocks that nothing refers to.
+    #[inline(always)]
+    fn build(&mut self) {
+        if self.building & 1 == 0 {
+            self.building += 1;
+            // Release and before the allocation: who finds `building` even knows that there is no such block. (The
+            // collector's phase is read after it, with a fence: `barrier`.)
+            self.record.building.store(self.building, Release);
+        }
+    }
+
+    /// Allocates a fresh block. `building` is odd from the first one on, until [`SlotState::built`].
+    #[inline]
+    pub(crate) fn alloc(&mut self, core: &mut Core, bytes: u64) -> Result<Block> {
+        self.build();
+        let block = core.alloc.alloc(bytes)?;
+        self.fresh.push(block);
+        Ok(block)
+    }
+
+    /// The fresh blocks are linked, listed or given back: the end of an operation.
+    #[inline(always)]
+    pub(crate) fn built(&mut self) {
+        if self.building & 1 != 0 {
+            self.building += 1;
+            // Release: links and lists come before.
+            self.record.building.store(self.building, Release);
+        }
+    }
+
+    /// Writes the fresh blocks that are not there yet to the shared list, so that they may outlive the operation.
+    pub(crate) fn list_fresh(&mut self, core: &mut Core) -> Result<()> {
+        let len = self.fresh.len();
+        if self.listed == len {
+            return Ok(());
+        }
+        self.fresh_chain.reserve(&mut core.alloc, &self.record.fresh, 0, len)?;
+        for i in self.listed..len {
+            self.fresh_chain.word(core.segment(), &[], i)?.store(self.fresh.get(i).at, Relaxed);
+        }
+        self.listed = len;
+        // Release: the words that it covers come before.
+        self.record.fresh_len.store(len as u64, Release);
+        Ok(())
+    }
+
+    fn unlist(&mut self, len: usize) {
+        if self.listed > len {
+            self.listed = len;
+            self.record.fresh_len.store(len as u64, Release);
+        }
+    }
+
+    /// The fresh block that starts at `at` has become somebody else's.
+    pub(crate) fn forget_fresh(&mut self, core: &Core, at: Off) {
+        if let Some(i) = self.fresh.find(at)
+            && self.fresh.get(i).at == at
+        {
+            self.fresh.forget(i);
+            if i < self.listed
+                && let Ok(word) = self.fresh_chain.word(core.segment(), &[], i)
+            {
+                word.store(0, Relaxed);
+            }
+        }
+    }
+
+    /// Gives back the fresh blocks from position `base` on.
+    pub(crate) fn drop_fresh(&mut self, core: &mut Core, base: usize) {
+        if self.fresh.len() <= base {
+            return;
+        }
+        self.build();
+        self.unlist(base);
+        while let Some(block) = self.fresh.pop_above(base) {
+            if block.at != 0 {
+                // nobody else knows it: whatever is wrong with its word 0 is left to the sweeper
+                let _ = core.alloc.free(block.at);
+            }
+        }
+    }
+
+    /// The fresh blocks are part of the heap now.
+    #[inline]
+    pub(crate) fn keep_fresh(&mut self) {
+        if !self.fresh.is_empty() {
+            self.unlist(0);
+            self.fresh.clear();
+        }
+    }
+
+    /// Frees what the attempt has replaced. It has taken effect, and the status still says so (DIRECT or COMMITTED).
+    #[inline]
+    pub(crate) fn free_replaced(&mut self, core: &mut Core) {
+        while let Some(at) = self.frees.pop() {
+            // a block that is not there, or free already, can only be a container's word gone bad
+            let _ = core.alloc.free(at);
+        }
+    }
+
+    /// Frees the blocks of this attempt that it has replaced again itself: nobody else has ever seen them.
+    pub(crate) fn free_own_replaced(&mut self, core: &mut Core, from: usize) {
+        let mut kept = from;
+        for i in from..self.frees.len() {
+            let at = self.frees[i];
+            match self.fresh.find(at) {
+                Some(p) if self.fresh.get(p).at == at => {
+                    self.forget_fresh(core, at);
+                    let _ = core.alloc.free(at);
+                }
+                _ => {
+                    self.frees[kept] = at;
+                    kept += 1;
+                }
+            }
+        }
+        self.frees.truncate(kept);
+    }
+
+    /// Brings a fresh block to life.
+    #[inline]
+    pub(crate) fn finish(&self, core: &Core, at: Off, kind: u8, flags: u8, low: u32) {
+        if let Ok(word) = core.segment().word(at + 8) {
+            // Release: its contents come before its type, for walkers that look at types.
+            word.store(Word1(word.load(Relaxed)).live(kind, flags, low).0, Release);
+        }
+    }
+
+    /// Gives the slot's chains back to the allocator; the slot is idle.
+    pub(crate) fn free_chains(&mut self, core: &mut Core) {
+        self.locks_chain.free(&mut core.alloc, &self.record.locks_more);
+        self.redo_chain.free(&mut core.alloc, &self.record.redo_more);
+        self.fresh_chain.free(&mut core.alloc, &self.record.fresh);
+    }
+}
+
+/// Stores a word of a fresh block.
+#[inline]
+pub(crate) fn init64(core: &Core, at: Off, value: u64) {
+    match core.segment().word(at) {
+        // Relaxed: the block is linked, under a Release, after it has been written
+        Ok(word) => word.store(value, Relaxed),
+        Err(_) => debug_assert!(false, "a fresh word outside of the heap: {at:#x}"),
+    }
+}
+
+/// An empty word for tables of references.
+pub(crate) type WordRef = &'static AtomicU64;
