@@ -35,8 +35,8 @@ pub struct DirectMem<'a> {
     seen: Word,
     /// The version has to change.
     touched: bool,
+    /// How many of the slot's held stores are this attempt's.
     len: usize,
-    stores: [(Off, u64, Option<&'static AtomicU64>); MAX_STORES],
 }
 
 impl<'a> DirectMem<'a> {
@@ -52,7 +52,6 @@ impl<'a> DirectMem<'a> {
             seen: Word(0),
             touched: false,
             len: 0,
-            stores: [(0, 0, None); MAX_STORES],
         }
     }
 
@@ -150,7 +149,7 @@ impl<'a> DirectMem<'a> {
             1 => self.store_all(),
             0 => {}
             n => {
-                for (i, (at, value, _)) in self.stores[..n].iter().enumerate() {
+                for (i, (at, value, _)) in self.slot.held[..n].iter().enumerate() {
                     record.intent[2 + 2 * i].store(*at, Relaxed);
                     record.intent[3 + 2 * i].store(*value, Relaxed);
                 }
@@ -176,12 +175,10 @@ impl<'a> DirectMem<'a> {
 
     #[inline(always)]
     fn store_all(&self) {
-        for (at, value, cell) in &self.stores[..self.len] {
-            if let Some(cell) = cell {
-                barrier::stored(*at, *value);
-                // Relaxed: between the Release fence after C and the Release of the word.
-                cell.store(*value, Relaxed);
-            }
+        for (at, value, cell) in &self.slot.held[..self.len] {
+            barrier::stored(*at, *value);
+            // Relaxed: between the Release fence after C and the Release of the word.
+            cell.store(*value, Relaxed);
         }
     }
 
@@ -207,7 +204,7 @@ impl Mem for DirectMem<'_> {
             return Ok(cell.load(Relaxed));
         }
         self.enter(guard)?;
-        if let Some((_, value, _)) = self.stores[..self.len].iter().rev().find(|s| s.0 == at) {
+        if let Some((_, value, _)) = self.slot.held[..self.len].iter().rev().find(|s| s.0 == at) {
             return Ok(*value);
         }
         // Relaxed: see the fence before the CAS.
@@ -223,14 +220,14 @@ impl Mem for DirectMem<'_> {
         }
         self.enter(guard)?;
         self.touched = true;
-        if let Some(s) = self.stores[..self.len].iter_mut().find(|s| s.0 == at) {
+        if let Some(s) = self.slot.held[..self.len].iter_mut().find(|s| s.0 == at) {
             s.1 = value;
             return Ok(());
         }
         if self.len == MAX_STORES {
             return Err(Fault::Escalate);
         }
-        self.stores[self.len] = (at, value, Some(cell));
+        self.slot.held[self.len] = (at, value, cell);
         self.len += 1;
         Ok(())
     }

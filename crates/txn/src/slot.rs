@@ -9,6 +9,7 @@ use coheap_segment::{Error, Off, Result, SlotRecord, Status, StatusWord};
 use coheap_slab::Block;
 
 use crate::core::{Core, record};
+use crate::direct::MAX_STORES;
 use crate::fresh::Fresh;
 use crate::log::Chain;
 
@@ -24,6 +25,8 @@ pub(crate) struct SlotState {
     fresh_chain: Chain,
     pub(crate) locks_chain: Chain,
     pub(crate) redo_chain: Chain,
+    /// The stores that a direct operation holds back: offset, value, cell.
+    pub(crate) held: [(Off, u64, WordRef); MAX_STORES],
     /// Bodies to free when the attempt takes effect.
     pub(crate) frees: Vec<Off>,
 }
@@ -52,6 +55,7 @@ impl SlotState {
             fresh_chain: Chain::adopt(segment, &record.fresh),
             locks_chain: Chain::adopt(segment, &record.locks_more),
             redo_chain: Chain::adopt(segment, &record.redo_more),
+            held: [(0, 0, &record.status); MAX_STORES],
             frees: Vec::new(),
         })
     }
