@@ -11,7 +11,12 @@ use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use crate::Segment;
-use crate::os::{Os, System};
+use crate::layout::Doorbell;
+use crate::os::{Bell, Os};
+
+fn bell_of(bell: &Doorbell, participant: u16, lane: usize) -> Bell<'_> {
+    Bell { word: &bell.count, number: participant as u32 * 2 + lane as u32 }
+}
 
 impl Segment {
     /// The bell's present count, to be read before looking at what is waited for.
@@ -29,7 +34,7 @@ impl Segment {
         // SeqCst pairs with the announcement in `sleep`: either we see the sleeper or it sees our count.
         bell.count.fetch_add(1, Ordering::SeqCst);
         if bell.sleepers.load(Ordering::SeqCst) != 0 {
-            System::wake(&bell.count);
+            self.object.wake(bell_of(bell, participant, lane));
         }
     }
 
@@ -42,7 +47,7 @@ impl Segment {
         bell.sleepers.store(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         if bell.count.load(Ordering::SeqCst) == expected {
-            System::sleep(&bell.count, expected, timeout);
+            self.object.sleep(bell_of(bell, participant, lane), expected, timeout);
         }
         // Relaxed: a ringer that still sees 1 makes one needless system call.
         bell.sleepers.store(0, Ordering::Relaxed);

@@ -1,9 +1,7 @@
-//! Names of heaps: what is allowed, and how the system's objects are called.
+//! Names of heaps: what is allowed.
 
 use crate::{Code, Error, Result};
 
-/// What the system's name of every segment begins with.
-pub(crate) const PREFIX: &str = "coheap.";
 /// The longest name, in bytes.
 pub const LONGEST_NAME: usize = 64;
 

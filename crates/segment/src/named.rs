@@ -1,6 +1,6 @@
 //! Segments with names: create, open, list, unlink.
 //!
-//! All of it happens inside the object's gate (or the name's lock, see `os`), and the name is looked up again
+//! All of it happens inside the object's gate (see `os`), and the name is looked up again
 //! once the gate is shut: only who has the gate of an object removes its name, so what is true of name and
 //! object then stays true. Two creators, or a creator and a cleaner, cannot race; a stale object is never
 //! removed in the place of its successor.
@@ -69,6 +69,12 @@ impl Options {
         }
         if self.persist && !System::PERSISTS {
             return wrong("persist is not possible on this system", 0);
+        }
+        if self.dir.is_some() && !System::HAS_FOLDERS {
+            return wrong("dir is not possible on this system", 0);
+        }
+        if self.mode != 0o600 && !System::HAS_GROUPS {
+            return wrong("only mode 0o600 is possible on this system", self.mode as u64);
         }
         let participants = match self.max_participants {
             0 => Plan::participants_that_fit(self.max_size),
@@ -202,7 +208,6 @@ impl Segment {
         let plan = options.plan()?;
         let dir = options.dir.as_deref();
         let mut open = open_segments();
-        let _name_lock = System::lock_name(dir, name)?;
         for _ in 0..LOOKS {
             let object = match System::create_excl(dir, name, plan.max_size) {
                 Ok(object) => object,
@@ -289,7 +294,6 @@ impl Segment {
         check_name(name)?;
         let dir = options.dir.as_deref();
         let mut open = open_segments();
-        let _name_lock = System::lock_name(dir, name)?;
         for _ in 0..LOOKS {
             let mut object = System::open_checked(dir, name)?;
             let identity = object.identity();
@@ -362,7 +366,6 @@ impl Segment {
     pub fn unlink(name: &str, dir: Option<&Path>) -> Result<bool> {
         check_name(name)?;
         let _open = open_segments();
-        let _name_lock = System::lock_name(dir, name)?;
         Ok(remove_if(dir, name, |_| Ok(Leftover::Yes))? == Found::Removed)
     }
 
@@ -371,7 +374,6 @@ impl Segment {
     pub fn remove_if_stale(name: &str, dir: Option<&Path>) -> Result<bool> {
         check_name(name)?;
         let _open = open_segments();
-        let _name_lock = System::lock_name(dir, name)?;
         Ok(remove_if(dir, name, is_leftover)? == Found::Removed)
     }
 }

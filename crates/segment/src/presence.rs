@@ -57,13 +57,13 @@ pub(crate) fn open_segments() -> MutexGuard<'static, OpenSegments> {
 }
 
 /// Someone besides `object`'s own lock uses the segment: a process that holds the lock of its row and is not
-/// about to end.
+/// about to end. The caller holds the gate, so nobody is between taking a lock and saying so in the table.
 pub(crate) fn is_in_use(object: &System) -> Result<bool> {
     if !object.any_row_is_locked() {
         return Ok(false);
     }
     let rows = process_table(object)?;
-    Ok((0..=u8::MAX).any(|row| rows[row as usize].0 != PROCESS_EXITING && object.row_is_locked(row)))
+    Ok((0..=u8::MAX).any(|row| rows[row as usize].0 == PROCESS_HERE && object.row_is_locked(row)))
 }
 
 /// State and pid of every row of the process table, read without a mapping.

@@ -15,17 +15,18 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 
-use super::Os;
+use super::view::{View, refused};
+use super::{Bell, Os};
 use crate::layout::{LOCK_BASE, LOCK_GATE, MAX_PROCESSES};
-use crate::name::PREFIX;
 use crate::{Code, Error, Result};
 
 const PLACE: &str = "/dev/shm";
+/// What the object of every heap is called, before the heap's name.
+const PREFIX: &str = "coheap.";
 /// Allocated at once: a signal interrupts `fallocate`, which then starts over.
 const PIECE: u64 = 64 << 20;
 
@@ -45,45 +46,6 @@ pub(crate) struct Object {
     /// On a tmpfs every byte that is not allocated can be SIGBUS.
     tmpfs: bool,
 }
-
-/// A mapping of our own.
-pub(crate) struct View {
-    base: *mut u8,
-    len: usize,
-}
-
-// SAFETY: an address and a length; what is mapped there is only touched through atomics and raw copies.
-unsafe impl Send for View {}
-
-impl View {
-    fn new(file: &File, at: u64, len: u64, protection: libc::c_int) -> Result<View> {
-        // SAFETY: a new mapping at an address of the system's choice; it invalidates nothing.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                len as usize,
-                protection,
-                libc::MAP_SHARED | libc::MAP_NORESERVE,
-                file.as_raw_fd(),
-                at as libc::off_t,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(refused("the heap cannot be mapped", &io::Error::last_os_error()));
-        }
-        Ok(View { base: base.cast(), len: len as usize })
-    }
-}
-
-impl Drop for View {
-    fn drop(&mut self) {
-        // SAFETY: we made this mapping; who holds an address in it keeps the segment, and so us, alive.
-        unsafe { libc::munmap(self.base.cast(), self.len) };
-    }
-}
-
-/// Names need no lock: the gate is the object's own.
-pub(crate) struct Unlocked;
 
 /// The gate, opened when dropped. A duplicate of the object's descriptor is the same open file description, so
 /// the lock is the object's.
@@ -113,19 +75,6 @@ fn lock(file: &File, command: libc::c_int, kind: libc::c_int, at: u64, len: u64)
             return Err(error);
         }
     }
-}
-
-/// What the system's refusal means to the user.
-fn refused(what: &'static str, error: &io::Error) -> Error {
-    let errno = error.raw_os_error().unwrap_or(0);
-    let code = match errno {
-        libc::EEXIST => Code::Exists,
-        libc::ENOENT => Code::NotFound,
-        libc::EACCES | libc::EPERM | libc::EROFS | libc::ELOOP => Code::Permission,
-        libc::ENOTDIR | libc::ENAMETOOLONG | libc::EINVAL | libc::EISDIR => Code::InvalidArgument,
-        _ => Code::OutOfMemory,
-    };
-    Error::about(code, what, errno as u64)
 }
 
 fn path_of(dir: Option<&Path>, name: &str) -> PathBuf {
@@ -213,13 +162,10 @@ impl Object {
 
 impl Os for Object {
     const PERSISTS: bool = true;
-    type NameLock = Unlocked;
+    const HAS_FOLDERS: bool = true;
+    const HAS_GROUPS: bool = true;
     type Gate = Gate;
     type Window = View;
-
-    fn lock_name(_dir: Option<&Path>, _name: &str) -> Result<Unlocked> {
-        Ok(Unlocked)
-    }
 
     fn create_excl(dir: Option<&Path>, name: &str, size: u64) -> Result<Object> {
         const WHAT: &str = "the heap's object cannot be created";
@@ -391,13 +337,13 @@ impl Os for Object {
         match &self.mapping {
             Mapping::None => std::ptr::null_mut(),
             Mapping::Named(mapping) => mapping.as_ptr(),
-            Mapping::Own(view) => view.base,
+            Mapping::Own(view) => view.base(),
         }
     }
 
     fn map_ro(&self, at: u64, len: u64) -> Result<(*const u8, View)> {
         let view = View::new(&self.file, at, len, libc::PROT_READ)?;
-        Ok((view.base, view))
+        Ok((view.base(), view))
     }
 
     fn lock_row(&self, row: u8) -> Result<bool> {
@@ -421,7 +367,7 @@ impl Os for Object {
         self.is_locked(LOCK_BASE, MAX_PROCESSES as u64)
     }
 
-    fn sleep(word: &AtomicU32, expected: u32, timeout: Duration) {
+    fn sleep(&self, bell: Bell<'_>, expected: u32, timeout: Duration) {
         let timeout = libc::timespec {
             tv_sec: timeout.as_secs().min(i32::MAX as u64) as libc::time_t,
             tv_nsec: timeout.subsec_nanos() as _,
@@ -430,14 +376,30 @@ impl Os for Object {
         // Not FUTEX_PRIVATE: other processes wake us. Every outcome (woken, changed, signal, timeout) is a
         // return.
         unsafe {
-            libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, &timeout, 0usize, 0u32);
+            libc::syscall(
+                libc::SYS_futex,
+                bell.word.as_ptr(),
+                libc::FUTEX_WAIT,
+                expected,
+                &timeout,
+                0usize,
+                0u32,
+            );
         }
     }
 
-    fn wake(word: &AtomicU32) {
+    fn wake(&self, bell: Bell<'_>) {
         // SAFETY: FUTEX_WAKE only uses the address as a key.
         unsafe {
-            libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX, 0usize, 0usize, 0u32);
+            libc::syscall(
+                libc::SYS_futex,
+                bell.word.as_ptr(),
+                libc::FUTEX_WAKE,
+                i32::MAX,
+                0usize,
+                0usize,
+                0u32,
+            );
         }
     }
 

@@ -15,6 +15,10 @@ pub(crate) use macos::Object as System;
 mod windows;
 #[cfg(windows)]
 pub(crate) use windows::Object as System;
+#[cfg(any(target_os = "macos", windows))]
+mod registry;
+#[cfg(unix)]
+mod view;
 
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
@@ -22,40 +26,48 @@ use std::time::Duration;
 
 use crate::Result;
 
+/// A doorbell as the system needs it: the word that counts rings, and a number of its own within the segment
+/// (Windows has no sleeping on an address and uses an event of that number).
+#[cfg_attr(unix, expect(dead_code, reason = "only Windows needs the number"))]
+pub(crate) struct Bell<'a> {
+    pub word: &'a AtomicU32,
+    pub number: u32,
+}
+
 /// One segment as the system sees it: the memory object, its mapping, and the locks that die with a process.
 ///
-/// Two locks keep creators, openers and cleaners of one name apart. A system whose memory objects can be locked
-/// has the *gate* on the object itself, and any two who share the object agree; the others lock the *name* in a
-/// folder of the user's. Each of them has nothing to do for the other.
+/// The *gate* keeps creators, openers and cleaners of one name apart: nobody removes a name or the last user's
+/// segment but inside it. Where memory objects can be locked it is on the object itself, and any two who share
+/// the object agree; elsewhere it is on the name, in a folder of the user's.
 pub(crate) trait Os: Sized {
     /// A segment can outlive the processes that map it.
     const PERSISTS: bool;
-    /// Held while a name is being created, opened or removed.
-    type NameLock;
-    /// Held while an object is being filled, entered or left.
+    /// A segment can be in a folder.
+    const HAS_FOLDERS: bool;
+    /// A segment can be opened to the user's group.
+    const HAS_GROUPS: bool;
+    /// Held while an object is being filled, entered, left or removed.
     type Gate;
     /// A read-only mapping, unmapped when dropped.
     type Window: Send;
 
-    /// Locks a name. Blocks while another process is creating, opening or removing it.
-    fn lock_name(dir: Option<&Path>, name: &str) -> Result<Self::NameLock>;
-    /// Creates and maps an object of `size` sparse bytes that only this user can open until
-    /// [`Os::grant`]; `ERR_COHEAP_EXISTS` if there is something of this name.
+    /// Creates and maps an object of `size` sparse bytes that only this user can open until [`Os::grant`];
+    /// `ERR_COHEAP_EXISTS` if there is something of this name.
     fn create_excl(dir: Option<&Path>, name: &str, size: u64) -> Result<Self>;
     /// Finds an object and checks owner, type, mode and link count of the descriptor itself. Not mapped yet.
     fn open_checked(dir: Option<&Path>, name: &str) -> Result<Self>;
-    /// A mapped object without a name.
+    /// A mapped object without a name, all of it usable.
     fn anonymous(size: u64) -> Result<Self>;
     /// The names of all objects in a place, checked by nobody yet.
     fn list(dir: Option<&Path>) -> Result<Vec<String>>;
 
-    /// Locks the object against others who create, enter, leave or remove it. Blocks while they do.
+    /// Locks out others who create, enter, leave or remove it. Blocks while they do.
     fn gate(&self) -> Result<Self::Gate>;
     /// Tells objects apart, also those that have had the same name.
     fn identity(&self) -> (u64, u64);
     /// The name still leads to this object.
     fn is_named(&self) -> Result<bool>;
-    /// Removes the name. The caller holds name lock and gate and has seen that the name leads here.
+    /// Removes the name. The caller holds the gate and has seen that the name leads here.
     fn unlink(&self) -> Result<()>;
     /// Sets who else may open it.
     fn grant(&self, mode: u32) -> Result<()>;
@@ -67,7 +79,7 @@ pub(crate) trait Os: Sized {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<()>;
     /// Really allocates [from, to); `ERR_COHEAP_OUT_OF_MEMORY` if the system has no more. Never a fault later.
     fn commit(&self, from: u64, to: u64) -> Result<()>;
-    /// Maps all of it to be read and written, once; the mapping lives as long as the object.
+    /// Maps all of it to be read and written; the mapping lives as long as the object.
     fn map_rw(&mut self) -> Result<()>;
     /// Where it is mapped.
     fn base(&self) -> *mut u8;
@@ -75,9 +87,9 @@ pub(crate) trait Os: Sized {
     fn map_ro(&self, at: u64, len: u64) -> Result<(*const u8, Self::Window)>;
 
     /// Takes the lock of a row of the process table for as long as this process lives; false if another one
-    /// has it.
+    /// has it. One row at a time, inside the gate.
     fn lock_row(&self, row: u8) -> Result<bool>;
-    /// Gives it back.
+    /// Gives it back, inside the gate.
     fn unlock_row(&self, row: u8);
     /// Someone else than this very object has the row's lock.
     fn row_is_locked(&self, row: u8) -> bool;
@@ -86,10 +98,10 @@ pub(crate) trait Os: Sized {
         (0..=u8::MAX).any(|row| self.row_is_locked(row))
     }
 
-    /// Sleeps until `word` is woken, no longer holds `expected`, or the time is over. May return early.
-    fn sleep(word: &AtomicU32, expected: u32, timeout: Duration);
-    /// Wakes all that sleep on `word`, in every process.
-    fn wake(word: &AtomicU32);
+    /// Sleeps until the bell is woken, its word no longer holds `expected`, or the time is over. May return early.
+    fn sleep(&self, bell: Bell<'_>, expected: u32, timeout: Duration);
+    /// Wakes the thread that sleeps at the bell, in whatever process.
+    fn wake(&self, bell: Bell<'_>);
     /// Milliseconds of a clock that all processes of the machine share and that never goes back.
     fn monotonic_ms() -> u64;
     /// When this process was started, in the system's own unit; 0 if it does not say.
