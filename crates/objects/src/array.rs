@@ -8,10 +8,12 @@
 //!           +24  offset of the body, 0 none: ARRAY_BODY, or SPARSE_BODY
 //!           +32  capacity of an ARRAY_BODY in cells; 0 without a body and in a sparse array
 //!           +40  offset of a record of named properties, 0 none; it belongs to this array
-//! body      +0 word 0, +8 word 1: type ARRAY_BODY;  +16 cells: element i stands in cell (head + i) mod capacity
+//! body      +0 word 0, +8 word 1: type ARRAY_BODY, low half: capacity
+//!           +16 cells: element i stands in cell (head + i) mod capacity
 //! ```
 //!
-//! A missing element holds HOLE. Cells of the body outside of the elements mean nothing. While the low half of
+//! A missing element holds HOLE. Cells of the body outside of the elements hold no references (what was taken out
+//! is overwritten, if it was one), so a body can be traced by itself. While the low half of
 //! word 1 is 0, JavaScript may read `length`, `head`, body and capacity and then an element by itself, and must
 //! compare word 0 **after** that, numbers too: a body is replaced and its memory used again.
 //!
@@ -95,9 +97,10 @@ impl Head {
         };
         let sound = this.is_sparse()
             || this.len <= this.capacity
+                && this.capacity as u64 == capacity
                 && (this.head < this.capacity || this.head == 0)
                 && (this.capacity == 0 || m.segment().holds(body, ELEMENTS + capacity * 8));
-        if !sound || capacity > u32::MAX as u64 {
+        if !sound {
             return Err(Error::corrupt("an array longer than its body", at).into());
         }
         Ok(this)
@@ -118,6 +121,13 @@ impl Head {
     }
     fn cell<M: Mem + ?Sized>(&self, m: &mut M, i: u32) -> Res<Cell> {
         Ok(Cell(m.load64(self.guard, self.place(i))?))
+    }
+    /// Leaves no reference behind in a cell that is no element any more.
+    fn clear<M: Mem + ?Sized>(&self, m: &mut M, i: u32, cell: Cell) -> Res<()> {
+        if cell.is_by_value_block() || cell.is_identity() {
+            m.store64(self.guard, self.place(i), Cell::HOLE.0)?;
+        }
+        Ok(())
     }
     /// Elements of a dense array; the range must lie inside.
     fn cells<M: Mem + ?Sized>(&self, m: &mut M, start: u32, n: u32) -> Res<Vec<Cell>> {
@@ -286,6 +296,22 @@ fn present_of<M: Mem + ?Sized>(m: &mut M, head: &Head) -> Res<Vec<(u32, Cell)>> 
     Ok(present.map(|(i, cell)| (i as u32, cell)).collect())
 }
 
+/// All of an array, as [`fill`] takes it: its length, the elements of a dense one (holes as HOLE), and the other
+/// properties, those of a sparse one with their indices as keys; cells in place.
+#[expect(clippy::type_complexity, reason = "the parameters of `fill`")]
+pub fn contents<M: Mem + ?Sized>(m: &mut M, at: Off) -> Res<(u32, Vec<Cell>, Vec<(Key, Cell)>)> {
+    let head = Head::load(m, at)?;
+    let mut more = Vec::new();
+    let mut elements = Vec::new();
+    if head.is_sparse() {
+        more.extend(sparse::present(m, &head)?.into_iter().map(|(i, cell)| (Key::index(i), cell)));
+    } else {
+        elements = head.cells(m, 0, head.len)?;
+    }
+    more.extend(entries_named(m, at)?);
+    Ok((head.len, elements, more))
+}
+
 // ------------------------------------------------------------------------------------------------------- writing
 
 /// Sets an element. The cell is the array's from now on; what it replaces is freed.
@@ -347,20 +373,26 @@ fn append<M: Mem + ?Sized>(m: &mut M, head: &Head, cells: &[Cell]) -> Res<()> {
 }
 
 /// Takes the last element off; `None` if there is none, HOLE for a hole. A by-value cell is the caller's now. One
-/// store, no memory.
+/// or two stores, no memory.
 pub fn pop<M: Mem + ?Sized>(m: &mut M, at: Off) -> Res<Option<Cell>> {
     let head = Head::load(m, at)?;
     if head.len == 0 {
         return Ok(None);
     }
     let i = head.len - 1;
-    let cell = if head.is_sparse() { sparse::take(m, &head, i)? } else { head.cell(m, i)? };
+    let cell = if head.is_sparse() {
+        sparse::take(m, &head, i)?
+    } else {
+        let cell = head.cell(m, i)?;
+        head.clear(m, i, cell)?;
+        cell
+    };
     head.set_length(m, i, head.head)?;
     Ok(Some(cell))
 }
 
 /// Takes the first element off; `None` if there is none, HOLE for a hole. A by-value cell is the caller's now. One
-/// store, no memory (a sparse array is rebuilt).
+/// or two stores, no memory (a sparse array is rebuilt).
 pub fn shift<M: Mem + ?Sized>(m: &mut M, at: Off) -> Res<Option<Cell>> {
     let head = Head::load(m, at)?;
     if head.len == 0 {
@@ -370,6 +402,7 @@ pub fn shift<M: Mem + ?Sized>(m: &mut M, at: Off) -> Res<Option<Cell>> {
         return Ok(splice(m, at, 0, 1, &[])?.pop());
     }
     let cell = head.cell(m, 0)?;
+    head.clear(m, 0, cell)?;
     let first = if head.head + 1 == head.capacity { 0 } else { head.head + 1 };
     head.set_length(m, head.len - 1, first)?;
     Ok(Some(cell))
@@ -406,7 +439,9 @@ pub fn splice<M: Mem + ?Sized>(
     let removed = head.cells(m, start, delete)?;
     let (new, tail) = (cells.len() as u32, head.len - start - delete);
     let moved = if new == delete { 0 } else { start.min(tail) };
-    if len > head.capacity || is_bulk(new as u64 + moved as u64, head.len) {
+    let cleared = removed.iter().filter(|cell| !cell.is_number()).count();
+    let touched = new as u64 + moved as u64 + cleared as u64;
+    if len > head.capacity || is_bulk(touched, head.len) {
         let mut all = head.cells(m, 0, start)?;
         all.extend_from_slice(cells);
         all.extend(head.cells(m, start + delete, tail)?);
@@ -421,6 +456,10 @@ pub fn splice<M: Mem + ?Sized>(
         for (i, cell) in (start..).zip(cells.iter().chain(&side)) {
             m.store64(head.guard, head.place(i), cell.0)?;
         }
+        for i in len..head.len {
+            let cell = head.cell(m, i)?;
+            head.clear(m, i, cell)?;
+        }
         if len != head.len {
             head.set_length(m, len, head.head)?;
         }
@@ -433,6 +472,10 @@ pub fn splice<M: Mem + ?Sized>(
         let side = if new == delete { Vec::new() } else { head.cells(m, 0, start)? };
         for (i, cell) in (start - side.len() as u32..).zip(side.iter().chain(cells)) {
             m.store64(head.guard, head.place_from(first, i), cell.0)?;
+        }
+        for i in 0..delete.saturating_sub(new) {
+            let cell = head.cell(m, i)?;
+            head.clear(m, i, cell)?;
         }
         if len != head.len {
             head.set_length(m, len, first)?;
@@ -476,9 +519,17 @@ pub fn set_len<M: Mem + ?Sized>(m: &mut M, at: Off, len: u32) -> Res<()> {
     if len > head.len {
         return extend(m, &head, len, None);
     }
-    for i in len..head.len {
-        let cell = head.cell(m, i)?;
+    let gone = head.cells(m, len, head.len - len)?;
+    for &cell in &gone {
         value::free(m, head.guard, cell)?;
+    }
+    if is_bulk(gone.iter().filter(|cell| !cell.is_number()).count() as u64, head.len) {
+        let kept = head.cells(m, 0, len)?;
+        let new = sparse::dense(m, &kept, 0)?;
+        return head.swap(m, len, new);
+    }
+    for (i, cell) in (len..).zip(gone) {
+        head.clear(m, i, cell)?;
     }
     head.set_length(m, len, head.head)
 }

@@ -180,7 +180,8 @@ mod tests {
             assert_eq!(Cell::number(x).as_number().map(f64::to_bits), Some(x.to_bits()));
         }
         assert_eq!(Cell::number(f64::from_bits(u64::MAX)).0, CANONICAL_NAN);
-        for c in [Cell::UNDEFINED, Cell::NULL, Cell::HOLE, Cell::ABSENT, Cell::reference(Tag::View, 1 << 36)] {
+        for c in [Cell::UNDEFINED, Cell::NULL, Cell::HOLE, Cell::ABSENT, Cell::reference(Tag::View, 1 << 36)]
+        {
             assert!(f64::from_bits(c.0).is_nan() && !c.is_number());
         }
         assert_eq!(Cell::reference(Tag::Map, 0x123450).offset(), 0x123450);

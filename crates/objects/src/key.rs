@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn own_keys_are_listed_as_the_language_says() {
-        let mut keys = vec![
+        let mut keys = [
             Key::symbol("s"),
             Key::string("b"),
             Key::string("10"),

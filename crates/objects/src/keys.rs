@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn a_key_is_interned_once() {
         let mut m = ScratchMem::new(4 << 20);
-        let key = |i: u32| if i % 3 == 0 { Key::symbol(format!("k{i}").as_str()) } else { Key::index(i) };
+        let key =
+            |i: u32| if i.is_multiple_of(3) { Key::symbol(format!("k{i}").as_str()) } else { Key::index(i) };
         assert_eq!(find(&m, &key(1)).unwrap(), None);
         let at: Vec<Off> = (0..5000).map(|i| intern(&mut m, &key(i)).unwrap()).collect();
         let live = m.live.len();

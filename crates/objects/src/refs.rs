@@ -137,7 +137,12 @@ pub fn for_each_ref(segment: &Segment, at: Off, f: &mut dyn FnMut(Reference)) ->
         }
         kind::RECORD_BODY => block.cells(record::BODY_SLOTS, block.low as u64, f),
         kind::DICT_BODY | kind::SPARSE_BODY => dictionary(&block, f),
-        kind::ARRAY => array(&block, f),
+        kind::ARRAY => {
+            block.blocks(array::BODY, 1, f)?;
+            block.blocks(array::NAMED, 1, f)
+        }
+        // cells that are no elements hold no references
+        kind::ARRAY_BODY => block.cells(array::ELEMENTS, block.low as u64, f),
         kind::SHAPE => {
             block.blocks(shape::KEY, 1, f)?;
             block.blocks(shape::NEXT, 1, f)
@@ -177,20 +182,4 @@ fn dictionary(block: &Words<'_>, f: &mut dyn FnMut(Reference)) -> Result<()> {
         block.cells(entries + i * dict::ENTRY, 2, f)?;
     }
     Ok(())
-}
-
-/// An array tells of its body's elements as well: only it knows which cells of the circle mean something.
-fn array(block: &Words<'_>, f: &mut dyn FnMut(Reference)) -> Result<()> {
-    block.blocks(array::BODY, 1, f)?;
-    block.blocks(array::NAMED, 1, f)?;
-    let (length, capacity) = (block.word(array::LENGTH)?, block.word(array::CAPACITY)?);
-    let (len, head) = (length & 0xffff_ffff, length >> 32);
-    let body = Words { at: block.word(array::BODY)?, ..*block };
-    if block.low & array::SPARSE != 0 || body.at == 0 || len > capacity || head >= capacity.max(1) {
-        // sparse: the body tells by itself; else it is being changed, and the barrier tells of that
-        return Ok(());
-    }
-    let first = len.min(capacity - head);
-    body.cells(array::ELEMENTS + head * 8, first, f)?;
-    body.cells(array::ELEMENTS, len - first, f)
 }

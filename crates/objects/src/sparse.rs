@@ -42,11 +42,12 @@ pub(crate) fn dense<M: Mem + ?Sized>(m: &mut M, cells: &[Cell], room: usize) -> 
         return Ok(Layout::NONE);
     }
     let block = m.alloc(ELEMENTS + room as u64 * 8)?;
-    for (i, cell) in cells.iter().enumerate() {
+    let capacity = ((block.size - ELEMENTS) / 8).min(u32::MAX as u64) as u32;
+    for i in 0..capacity as usize {
+        let cell = cells.get(i).copied().unwrap_or(Cell::HOLE);
         m.init64(block.at + ELEMENTS + i as u64 * 8, cell.0);
     }
-    m.finish(block.at, kind::ARRAY_BODY, 0, 0);
-    let capacity = ((block.size - ELEMENTS) / 8).min(u32::MAX as u64) as u32;
+    m.finish(block.at, kind::ARRAY_BODY, 0, capacity);
     Ok(Layout { body: block.at, capacity, sparse: false })
 }
 

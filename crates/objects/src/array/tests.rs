@@ -18,6 +18,20 @@ fn check(m: &mut ScratchMem, at: Off, model: &Model) {
     assert_eq!(there, expected);
 }
 
+/// No cell of a dense body outside of the elements holds a reference.
+fn check_traceable(m: &mut ScratchMem, at: Off) {
+    let head = Head::load(m, at).unwrap();
+    if head.is_sparse() || head.body == 0 {
+        return;
+    }
+    let word1 = Word1(m.load64(Guard(at), head.body + 8).unwrap());
+    assert_eq!((word1.kind(), word1.low()), (kind::ARRAY_BODY, head.capacity));
+    for i in head.len..head.capacity {
+        let cell = head.cell(m, i).unwrap();
+        assert!(!cell.is_by_value_block() && !cell.is_identity(), "{cell:?}");
+    }
+}
+
 /// Every block that an array holds.
 fn blocks(m: &mut ScratchMem, at: Off) -> Vec<Off> {
     let head = Head::load(m, at).unwrap();
@@ -126,6 +140,7 @@ fn run(seed: u64, steps: u64, most: u64, jump: u64) {
         let i = r.below(model.len() as u64 + 2);
         let found = get(&mut m, at, i as u32).unwrap().map(|c| load(&mut m, Guard(at), c));
         assert_eq!(found, model.get(i as usize).cloned().flatten());
+        check_traceable(&mut m, at);
         if step % 32 == 0 {
             check(&mut m, at, &model);
         }
