@@ -85,6 +85,7 @@ for (const test of CASES.filter((test) => test.name.includes(options.only))) {
 }
 
 const table = new Table({
+  style: process.stdout.isTTY ? {} : { head: [], border: [] },
   head: ['M/s (median)', ...Object.keys(peers), 'coheap / best peer'],
   colAligns: ['left', ...Object.keys(peers).map(() => 'right'), 'right'],
 })

@@ -22,6 +22,7 @@ if (!Number.isInteger(rows) || rows < 1 || rows > TOTAL_ROWS) {
 
 // small enough for the 64 MiB of /dev/shm that a container has by default
 const heap = Heap.create(undefined, { maxSize: '48MiB' })
+console.log(`heap ${heap.name}: ${rows.toLocaleString('en')} flights, 1 producer, ${CONSUMERS} consumers, 1 watcher`)
 const children = []
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.once(signal, async () => {
@@ -78,7 +79,8 @@ const right = same(totals) && shares && same(ipc)
 const atLeast = Math.round(10_000 * (rows / TOTAL_ROWS))
 const mean = ([, t]) => t.delay / t.flights
 const ranked = [...totals].filter(([, t]) => t.flights >= atLeast).sort((a, b) => mean(b) - mean(a))
-const table = new Table({ head: ['', 'airport', 'flights', 'mean delay, min', `late > ${LATE} min`], colAligns: ['left', 'left', 'right', 'right', 'right'] })
+const style = process.stdout.isTTY ? {} : { head: [], border: [] }
+const table = new Table({ style, head: ['', 'airport', 'flights', 'mean delay, min', `late > ${LATE} min`], colAligns: ['left', 'left', 'right', 'right', 'right'] })
 const line = (label) => ([code, t]) => [label, code, t.flights.toLocaleString('en'), (t.delay / t.flights).toFixed(2), `${(100 * t.share).toFixed(1)} %`]
 table.push(...ranked.slice(0, 10).map(line('worst')), ...ranked.slice(-10).map(line('best')))
 console.log(table.toString())

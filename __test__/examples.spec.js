@@ -1,0 +1,87 @@
+// Every program in examples/ is run as a newcomer would run it, in a process of its own, and its outcome is checked.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+import { Heap } from 'coheap'
+
+/** Runs a program; gives its exit code and what it printed. */
+async function run(program, ...args) {
+  const path = fileURLToPath(new URL(`../examples/${program}`, import.meta.url))
+  const child = spawn(process.execPath, [path, ...args.map(String)], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text))
+  const [code] = await once(child, 'close')
+  return { code, output, pid: child.pid }
+}
+
+test('S1: two terminals see each other, and the elder transaction wins', async (t) => {
+  const { code, output } = await run('two-terminals.mjs')
+  t.is(code, 0, output)
+  t.regex(output, /A: sees what B pushed: \[ 'stringy' \]/)
+  t.regex(output, /B: saw 1 before the commit of A and 2 after it/)
+  t.regex(output, /A: was aborted, for B began earlier/)
+  t.regex(output, /A: was aborted again, for B had reserved what it read/)
+  t.regex(output, /A and B: both succeeded/)
+  t.regex(output, /A: nothing remained of an exception and of an abort\ndone/)
+})
+
+test('S2: ten workers answer ten requests', async (t) => {
+  const { code, output } = await run('workers-on-requests.mjs')
+  t.is(code, 0, output)
+  t.deepEqual(
+    output.trim().split('\n'),
+    Array.from({ length: 10 }, (_, i) => `${i} response to request ${i}`),
+  )
+})
+
+test('S3: 100,000 transfers leave the sum as it was, at every moment', async (t) => {
+  const { code, output } = await run('accounts.mjs', 4, 100_000)
+  t.is(code, 0, output)
+  const [, before, after] = /sum before (\d+), sum after (\d+)/.exec(output)
+  t.is(after, before)
+  const [, moved, audits] = /, (\d+) done; (\d+) audits/.exec(output)
+  t.true(Number(moved) > 0 && Number(audits) > 0, output)
+})
+
+test('S4: two processes count exactly in transactions, and lose updates without them', async (t) => {
+  const { code, output } = await run('counters.mjs')
+  t.is(code, 0, output)
+  t.regex(output, /with transactions: +\{ count: 40000, counter: 40000, sum: 800020000 \}/)
+  const [, counter] = /without transactions: \{ count: \d+, counter: (\d+)/.exec(output)
+  t.true(Number(counter) < 40_000)
+})
+
+test('S5: 300 numbers from three producers, each once and in order', async (t) => {
+  const { code, output } = await run('producers-consumers.mjs')
+  t.is(code, 0, output)
+  t.is(output, "300 numbers, each once, each producer's in order\n")
+})
+
+test('S5: a million mixed messages from four producers to four consumers, each exactly once', async (t) => {
+  t.timeout(300_000)
+  const { code, output } = await run('producers-consumers.mjs', 4, 4, 250_000)
+  t.is(code, 0, output)
+  t.is(output, "1000000 messages of 4 kinds, each exactly once, each producer's in order\n")
+})
+
+test('the demo adds up real flights, and every number equals the plain pass', async (t) => {
+  const { code, output } = await run('flights/main.mjs', '--rows', 150_000)
+  t.is(code, 0, output)
+  t.regex(output, /every number equals the single-process pass over 150,000 rows/)
+})
+
+test('the demo stopped with Ctrl-C leaves nothing behind in shared memory', async (t) => {
+  const before = new Set(Heap.list().map((info) => info.name))
+  const path = fileURLToPath(new URL('../examples/flights/main.mjs', import.meta.url))
+  const child = spawn(process.execPath, [path], { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text))
+  while (!output.includes('airports')) await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])
+  // as a terminal does: to the whole group at once
+  process.kill(-child.pid, 'SIGINT')
+  await once(child, 'close')
+  const created = /heap (\S+)/.exec(output)
+  t.truthy(created, output)
+  t.false(Heap.list().some((info) => info.name === created[1] && !before.has(info.name)), output)
+})
