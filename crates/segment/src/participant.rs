@@ -253,12 +253,12 @@ impl Segment {
         dead && record.claimed.load(Ordering::Acquire) == claimed
     }
 
-    /// True if a participant's row is claimed by one that is gone. May be a system call.
+    /// True if a participant's row is taken by one that is gone and not yet buried. May be a system call.
     pub fn participant_is_dead(&self, id: u16) -> bool {
         let row = self.participant(id);
         let state = RowState::of(row);
         // The fence orders the look at its process before the second look at the row.
-        let dead = self.is_dead(state);
+        let dead = state.used() != RowUse::Free && self.is_dead(state);
         fence(Ordering::Acquire);
         dead && row.state.load(Ordering::Acquire) == state.0
     }
@@ -408,7 +408,7 @@ mod tests {
         assert!(!sut.bury(id), "its slot is in the middle of a transaction");
         assert!(sut.slot_owner_is_dead(slot));
         sut.slot(slot).unwrap().status.store(StatusWord::new(Status::Idle, 8).0, Ordering::SeqCst);
-        assert!(sut.bury(id) && !sut.slot_owner_is_dead(slot));
+        assert!(sut.bury(id) && !sut.slot_owner_is_dead(slot) && !sut.participant_is_dead(id));
         assert_eq!(sut.join(2).unwrap().id(), id);
         drop(b);
     }

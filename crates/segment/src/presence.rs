@@ -249,7 +249,8 @@ impl Segment {
 
 /// For an exit hook: this process is about to end without leaving its heaps thread by thread. Those whose last
 /// user it is are removed (unless persistent). Its threads may go on until the process has really ended; what
-/// they leave undone is recovered by others as after any death. Does not wait for other threads.
+/// they leave undone is recovered by others as after any death. Waits only for a creation or opening that another
+/// thread is in the middle of.
 pub fn leave_process() {
     let segments: Vec<_> = open_segments().iter().filter_map(|(_, segment)| segment.upgrade()).collect();
     for segment in segments {
