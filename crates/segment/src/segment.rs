@@ -158,7 +158,7 @@ impl Segment {
     }
 
     /// Commits the segment up to at least `end` bytes. `ERR_COHEAP_OUT_OF_MEMORY` beyond `max_size` or when
-    /// the system has no more. Takes no lock; the system call takes about a millisecond for 4 MiB.
+    /// the system has no more. Takes no lock; the system call takes 1 to 3 ms for 4 MiB.
     pub fn grow_to(&self, end: Off) -> Result<()> {
         if end > self.plan.max_size {
             return Err(Error::about(Code::OutOfMemory, "the heap is full", self.plan.max_size));
