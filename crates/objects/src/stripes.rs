@@ -77,17 +77,20 @@ pub(crate) fn locks<M: Mem + ?Sized>(m: &mut M, map: Off, word5: Off) -> Res<Loc
         return Ok(Locks { map: Guard(map), first });
     }
     let guarded = m.load64(Guard(map), word5)?;
-    if guarded != 0
-        && guarded & PENDING == 0
-        && let Some(first) = in_use(m, word5)?
-    {
-        // they came into use between the two loads
-        return Ok(Locks { map: Guard(map), first });
+    if guarded != 0 && guarded & PENDING == 0 {
+        if let Some(first) = in_use(m, word5)? {
+            // they came into use between the two loads
+            return Ok(Locks { map: Guard(map), first });
+        }
+        if block(m, guarded)?.is_none() {
+            return Err(Fault::Error(Error::corrupt("stripes that are none", guarded)));
+        }
     }
     // without stripes, or they are put into use by this very transaction, which then holds all of their words
     Ok(Locks { map: Guard(map), first: 0 })
 }
 
+/// The first stripe, if word 5 says *in use*. What does not look like that is judged under the map word.
 #[inline]
 fn in_use<M: Mem + ?Sized>(m: &M, word5: Off) -> Res<Option<Off>> {
     // Acquire pairs with the store of the commit that put them into use: whoever sees the offset sees its stripes
@@ -96,12 +99,18 @@ fn in_use<M: Mem + ?Sized>(m: &M, word5: Off) -> Res<Option<Off>> {
     if word == 0 || word & PENDING != 0 {
         return Ok(None);
     }
-    // Relaxed: the block was finished before the offset was linked, and is never freed before its map
-    let head = Word1(m.segment().word(word.wrapping_add(8))?.load(Relaxed));
-    if head.kind() != kind::STRIPES || word & 15 != 0 {
-        return Err(Fault::Error(Error::corrupt("stripes that are none", word)));
+    block(m, word)
+}
+
+/// The first stripe of the block at `at`, if that is a block of stripes.
+#[inline]
+fn block<M: Mem + ?Sized>(m: &M, at: Off) -> Res<Option<Off>> {
+    if at & 15 != 0 || !m.segment().holds(at, BYTES) {
+        return Ok(None);
     }
-    Ok(Some(first_of(word)))
+    // Relaxed: the block was finished before its offset was linked, and it lives as long as its map
+    let head = Word1(m.segment().word(at + 8)?.load(Relaxed));
+    Ok((head.kind() == kind::STRIPES).then(|| first_of(at)))
 }
 
 fn first_of(block: Off) -> Off {
@@ -121,20 +130,19 @@ pub(crate) fn create<M: Mem + ?Sized>(m: &mut M) -> Res<Off> {
     Ok(block)
 }
 
-/// Takes all words of stripes that are linked but not in use, for the commit that puts them into use. False if
+/// Takes all words of stripes that are linked but not in use, for the commit that puts them into use; `None` if
 /// they are still private to this very transaction.
 pub(crate) fn activate<M: Mem + ?Sized>(m: &mut M, word5: Off) -> Res<Option<Off>> {
     let shared = m.segment().word(word5)?.load(Acquire); // pairs with the commit that linked them
     if shared & PENDING == 0 {
         return Ok(None);
     }
-    let block = shared & !PENDING;
-    let head = Word1(m.segment().word(block.wrapping_add(8))?.load(Relaxed));
-    if head.kind() != kind::STRIPES || block & 15 != 0 {
-        return Err(Fault::Error(Error::corrupt("stripes that are none", block)));
-    }
+    let at = shared & !PENDING;
+    let Some(first) = block(m, at)? else {
+        return Err(Fault::Error(Error::corrupt("stripes that are none", at)));
+    };
     for i in 0..STRIPES {
-        m.reserve(Guard(first_of(block) + i * LINE))?;
+        m.reserve(Guard(first + i * LINE))?;
     }
-    Ok(Some(block))
+    Ok(Some(at))
 }
