@@ -150,7 +150,7 @@ export interface Port {
   snapshot(h: number): void
 
   // transactions
-  /** flags: 1 reserves its reads, 2 explicit. A callback one is ambient at once. Gives its id, > 0. */
+  /** flags: 1 reserves its reads, 2 explicit, 4 never waits for an older one: ABORTED at once. A callback one is ambient at once. Gives its id, > 0. */
   txBegin(flags: number, maxHoldMs: number): number
   txEnter(tx: number): void
   txLeave(): void
@@ -221,6 +221,8 @@ export interface NativeOptions {
   persist: boolean
   maxParticipants: number
   patience: number
+  /** `worker_threads.threadId`, for people. */
+  threadId: number
   dir: string | null
 }
 

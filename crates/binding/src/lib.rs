@@ -1,1 +1,32 @@
-//! (being written)
+//! The Node addon: raw calls on small integer handles, described in `js/port.ts`. It converts and decides nothing.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`js`] | the few Node-API functions that we use |
+//! | [`environment`] | the heaps of one JavaScript thread, and their end |
+//! | [`registration`] | the exports, the making of a port object |
+//! | [`port`] | one heap in one thread: state words, entering a call |
+//! | [`live`] | what is there while the heap is open |
+//! | [`staging`] | the buffer for values in the wire format |
+//! | [`wrappers`] | object → handle and wrapper, the clock hand |
+//! | [`waiter`] | the thread that sleeps for promises |
+
+mod calls_array;
+mod calls_map;
+mod calls_port;
+mod calls_record;
+mod calls_tx;
+mod calls_value;
+mod convert;
+mod environment;
+mod handles_stub;
+mod js;
+mod keys;
+mod live;
+mod pins;
+mod port;
+mod registration;
+mod staging;
+mod text;
+mod waiter;
+mod wrappers;

@@ -1,0 +1,205 @@
+//! Calls on maps and sets.
+
+use std::ffi::CStr;
+
+use coheap_heap::objects::cell::{Cell, kind};
+use coheap_heap::objects::graph;
+use coheap_heap::objects::mapkey::MapKey;
+use coheap_heap::objects::wire::Writer;
+use coheap_heap::objects::{map, map_iter};
+use coheap_heap::segment::{Code, Error};
+use coheap_heap::txn::{Fault, Mem, Res};
+
+use crate::convert::{self, Found, Input, bad_wire, deliver};
+use crate::js::{Js, Value};
+use crate::keys::KeyIn;
+use crate::live::{Call, Live};
+use crate::pins::Pins;
+use crate::port::{Callback, Outcome, Port};
+use crate::text::Text;
+
+/// See `js/port.ts`.
+pub const CALLS: &[(&CStr, Callback)] = crate::calls![
+    c"size" => size,
+    c"mapGet" => get,
+    c"mapHas" => has,
+    c"mapSet" => set,
+    c"mapGetOrInsert" => get_or_insert,
+    c"mapDelete" => delete,
+    c"mapClear" => clear,
+    c"setAdd" => add,
+    c"mapEntries" => entries,
+];
+
+fn size(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let size = port.live()?.look(|m, pins, _| map::size(m, pins.map_or_set(h)?))?;
+    Ok(js.number(size as f64))
+}
+
+/// Takes the texts of a call out of the heap's state for the time of the call, so that a key can borrow them.
+fn with_texts<T>(
+    port: &mut Port,
+    wire: Option<u32>,
+    f: impl FnOnce(&mut Live, &mut Text, &mut Text, &[u8]) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let Port { live, staging, .. } = port;
+    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
+    let wire = staging.read(wire.unwrap_or(0) as usize)?;
+    let (mut key, mut value) = (std::mem::take(&mut live.text), std::mem::take(&mut live.text2));
+    let result = f(live, &mut key, &mut value, wire);
+    (live.text, live.text2) = (key, value);
+    result
+}
+
+struct Get<'a> {
+    h: u32,
+    key: &'a MapKey<'a>,
+}
+
+impl Call for Get<'_> {
+    type Out = Found;
+    #[inline]
+    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Found> {
+        let map = pins.object_of(self.h, kind::MAP)?;
+        match map::get(m, map, self.key)? {
+            Some((cell, guard)) => convert::load(m, guard, cell, pins, out),
+            None => Ok(Found::Absent),
+        }
+    }
+}
+
+fn get(port: &mut Port, js: Js, [h, key, wire]: [Value; 3]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let found = with_texts(port, js.as_u32(wire), |live, text, _, wire| {
+        let input = Input::of(js, key, text)?;
+        let key = KeyIn::find(input, text, wire, live)?;
+        live.read(Get { h, key: &key })
+    })?;
+    deliver(port, js, found)
+}
+
+fn has(port: &mut Port, js: Js, [h, key, wire]: [Value; 3]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let has = with_texts(port, js.as_u32(wire), |live, text, _, wire| {
+        let input = Input::of(js, key, text)?;
+        let key = KeyIn::find(input, text, wire, live)?;
+        live.look(|m, pins, _| map::has(m, pins.map_or_set(h)?, &key))
+    })?;
+    Ok(js.boolean(has))
+}
+
+struct Set<'a, 'k> {
+    h: u32,
+    key: &'a KeyIn<'k>,
+    value: Input,
+    text: &'a Text,
+}
+
+impl Call for Set<'_, '_> {
+    type Out = bool;
+    #[inline]
+    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, _: &mut Vec<u8>) -> Res<bool> {
+        let map = pins.object_of(self.h, kind::MAP)?;
+        let value = self.value.build(m, self.text)?;
+        map::set(m, map, &self.key.key, |m| self.key.build(m), value)
+    }
+}
+
+/// The value of a call that has a key before it: what is left of the wire, if it is staged.
+fn staged_value(live: &mut Live, input: Input, rest: &[u8]) -> Result<Input, Fault> {
+    match input {
+        Input::Staged => Ok(Input::Cell(live.build(|m, resolve| graph::build(m, rest, resolve))?)),
+        ready if rest.is_empty() => Ok(ready),
+        _ => Err(bad_wire("a wire that goes on")),
+    }
+}
+
+fn set(port: &mut Port, js: Js, [h, key, value, wire]: [Value; 4]) -> Outcome {
+    let h = port.u32(js, h)?;
+    with_texts(port, js.as_u32(wire), |live, text, text2, wire| {
+        let (input, value) = (Input::of(js, key, text)?, Input::of(js, value, text2)?);
+        let (key, rest) = KeyIn::of(input, text, wire, live)?;
+        let value = staged_value(live, value, rest)?;
+        live.write(Set { h, key: &key, value, text: text2 })
+    })?;
+    Ok(Value::NOTHING)
+}
+
+/// Undoes an insertion whose key has come meanwhile.
+const THERE: Error = Error::new(Code::Exists, "the key is there");
+
+fn get_or_insert(port: &mut Port, js: Js, [h, key, value, wire]: [Value; 4]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let found = with_texts(port, js.as_u32(wire), |live, text, text2, wire| {
+        let (input, value) = (Input::of(js, key, text)?, Input::of(js, value, text2)?);
+        let wanted = KeyIn::find(input, text, wire, live)?;
+        loop {
+            match live.read(Get { h, key: &wanted })? {
+                Found::Absent => {}
+                found => return Ok(found),
+            }
+            let (key, rest) = KeyIn::of(input, text, wire, live)?;
+            let value = staged_value(live, value, rest)?;
+            let inserted = live.change(|m, pins, out| {
+                let map = pins.object_of(h, kind::MAP)?;
+                let make = |m: &mut _| value.build(m, text2);
+                let (cell, guard, is_new) = map::get_or_insert(m, map, &key.key, |m| key.build(m), make)?;
+                if is_new { convert::load(m, guard, cell, pins, out) } else { Err(THERE.into()) }
+            });
+            match inserted {
+                // somebody was quicker: what was built has been given back
+                Err(Fault::Error(THERE)) => {}
+                settled => return settled,
+            }
+        }
+    })?;
+    deliver(port, js, found)
+}
+
+fn delete(port: &mut Port, js: Js, [h, key, wire]: [Value; 3]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let there = with_texts(port, js.as_u32(wire), |live, text, _, wire| {
+        let input = Input::of(js, key, text)?;
+        let key = KeyIn::find(input, text, wire, live)?;
+        live.change(|m, pins, _| map::delete(m, pins.map_or_set(h)?, &key))
+    })?;
+    Ok(js.boolean(there))
+}
+
+fn clear(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
+    let h = port.u32(js, h)?;
+    port.live()?.change(|m, pins, _| map::clear(m, pins.map_or_set(h)?))?;
+    Ok(Value::NOTHING)
+}
+
+fn add(port: &mut Port, js: Js, [h, key, wire]: [Value; 3]) -> Outcome {
+    let h = port.u32(js, h)?;
+    with_texts(port, js.as_u32(wire), |live, text, _, wire| {
+        let input = Input::of(js, key, text)?;
+        let (key, _) = KeyIn::of(input, text, wire, live)?;
+        live.change(|m, pins, _| map::add(m, pins.object_of(h, kind::SET)?, &key.key, |m| key.build(m)))
+    })?;
+    Ok(Value::NOTHING)
+}
+
+fn entries(port: &mut Port, js: Js, [h, after, max]: [Value; 3]) -> Outcome {
+    let (h, max) = (port.u32(js, h)?, port.u32(js, max)?);
+    let after = port.u64(js, after)?;
+    let last = port.live()?.look(|m, pins, out| {
+        let object = pins.map_or_set(h)?;
+        let mut steps = Vec::new();
+        map_iter::entries_from(m, object, after, None, max as usize, true, &mut steps)?;
+        out.clear();
+        Writer(out).u32(steps.len() as u32);
+        for step in &steps {
+            convert::write(m, step.key_guard, step.key, pins, out)?;
+            if step.value != Cell::ABSENT {
+                convert::write(m, step.value_guard, step.value, pins, out)?;
+            }
+        }
+        Ok(steps.last().map_or(after, |step| step.number))
+    })?;
+    port.state.number(7, last as f64);
+    port.deliver_out(js)
+}

@@ -1,0 +1,71 @@
+//! Calls about the port itself: buffers, wrappers, failures, the event loop, the end.
+
+use coheap_heap::segment::{Code, Error};
+
+use crate::js::{Js, Type, Value};
+use crate::port::{Callback, Outcome, Port};
+use crate::waiter::Waiter;
+
+/// See `js/port.ts`.
+pub const CALLS: &[(&std::ffi::CStr, Callback)] = crate::calls![
+    c"staging" => staging,
+    c"window" => window,
+    c"lastError" => last_error,
+    c"adopt" => adopt,
+    c"onWake" => on_wake,
+    c"refLoop" => ref_loop,
+    c"cancelWait" => cancel_wait,
+    c"close" => close,
+];
+
+fn staging(port: &mut Port, js: Js, [min]: [Value; 1]) -> Outcome {
+    let min = port.u32(js, min)?;
+    Ok(port.staging.at_least(js, min as usize)?)
+}
+
+fn window(port: &mut Port, js: Js, [index]: [Value; 1]) -> Outcome {
+    let index = port.u32(js, index)?;
+    Ok(port.live()?.window(js, index as usize)?)
+}
+
+fn last_error(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    Ok(js.string(port.last_error.what))
+}
+
+fn adopt(port: &mut Port, js: Js, [handle, wrapper]: [Value; 2]) -> Outcome {
+    let handle = port.u32(js, handle)?;
+    port.live()?.adopt(js, handle, wrapper)?;
+    Ok(Value::NOTHING)
+}
+
+fn on_wake(port: &mut Port, js: Js, [callback]: [Value; 1]) -> Outcome {
+    if js.type_of(callback) != Type::Other {
+        return Err(Error::new(Code::InvalidArgument, "onWake takes a function").into());
+    }
+    let live = port.live()?;
+    if live.waiter.is_none() {
+        live.waiter = Some(Waiter::new(js, live.segment().clone(), live.ctx.participant(), callback)?);
+    }
+    Ok(Value::NOTHING)
+}
+
+fn ref_loop(port: &mut Port, js: Js, [on]: [Value; 1]) -> Outcome {
+    let on = js.as_bool(on).unwrap_or(false);
+    if let Some(waiter) = &port.live()?.waiter {
+        waiter.keep_loop_alive(js, on);
+    }
+    Ok(Value::NOTHING)
+}
+
+fn cancel_wait(port: &mut Port, js: Js, [token]: [Value; 1]) -> Outcome {
+    let token = port.u32(js, token)?;
+    if let Some(waiter) = &port.live()?.waiter {
+        waiter.cancel(token);
+    }
+    Ok(Value::NOTHING)
+}
+
+fn close(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    port.leave(Some(js));
+    Ok(Value::NOTHING)
+}

@@ -1,0 +1,297 @@
+//! Calls on records, and on the named properties of arrays.
+
+use std::ffi::CStr;
+
+use coheap_heap::objects::array;
+use coheap_heap::objects::cell::{Cell, kind};
+use coheap_heap::objects::key::Key;
+use coheap_heap::objects::record::{self, SLOTS};
+use coheap_heap::objects::shape::{self, ShapeWord};
+use coheap_heap::objects::wire::Writer;
+use coheap_heap::segment::{Code, Error, Off};
+use coheap_heap::txn::{Guard, Mem, Res};
+
+use crate::convert::{self, Found, Input, deliver};
+use crate::js::{Js, Value};
+use crate::live::Call;
+use crate::pins::Pins;
+use crate::port::{Callback, Outcome, Port, Status};
+use crate::text::Text;
+
+/// See `js/port.ts`.
+pub const CALLS: &[(&CStr, Callback)] = crate::calls![
+    c"get" => get,
+    c"getSlot" => get_slot,
+    c"set" => set,
+    c"setSlot" => set_slot,
+    c"has" => has,
+    c"delete" => delete,
+    c"keys" => keys,
+    c"entries" => entries,
+    c"shapeInfo" => shape_info,
+    c"rootShape" => root_shape,
+    c"shapeChild" => shape_child,
+];
+
+/// The property key of a call.
+fn property_key(js: Js, text: &mut Text, key: Value, symbol: Value) -> Result<Key, Error> {
+    if !text.fetch(js, key) {
+        return Err(Error::new(Code::InvalidArgument, "a property key is a string"));
+    }
+    Ok(text.to_key(js.as_bool(symbol).unwrap_or(false)))
+}
+
+fn get(port: &mut Port, js: Js, [h, key, symbol]: [Value; 3]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let live = port.live()?;
+    let key = property_key(js, &mut live.text, key, symbol)?;
+    let found = live.look(|m, pins, out| {
+        let object = pins.object(h)?;
+        let cell = match object.kind {
+            kind::RECORD => record::get(m, object.at, &key)?,
+            kind::ARRAY => array_get(m, object.at, &key)?,
+            _ => return Err(no_properties(h)),
+        };
+        match cell {
+            Some(cell) => convert::load(m, Guard(object.at), cell, pins, out),
+            None => Ok(Found::Absent),
+        }
+    })?;
+    deliver(port, js, found)
+}
+
+// A key of an array that is an index names an element.
+
+fn array_get<M: Mem + ?Sized>(m: &mut M, at: Off, key: &Key) -> Res<Option<Cell>> {
+    match key.as_index() {
+        Some(index) => array::get(m, at, index),
+        None => array::get_named(m, at, key),
+    }
+}
+
+fn array_set<M: Mem + ?Sized>(m: &mut M, at: Off, key: &Key, cell: Cell) -> Res<()> {
+    match key.as_index() {
+        Some(index) => array::set(m, at, index, cell),
+        None => array::set_named(m, at, key, cell),
+    }
+}
+
+fn array_delete<M: Mem + ?Sized>(m: &mut M, at: Off, key: &Key) -> Res<bool> {
+    match key.as_index() {
+        Some(index) => array::delete(m, at, index),
+        None => array::delete_named(m, at, key),
+    }
+}
+
+#[cold]
+fn no_properties(h: u32) -> coheap_heap::txn::Fault {
+    Error::about(Code::InvalidArgument, "an object of this kind has no properties", h as u64).into()
+}
+
+struct GetSlot {
+    h: u32,
+    word: ShapeWord,
+    slot: usize,
+}
+
+impl Call for GetSlot {
+    type Out = Option<Found>;
+    #[inline]
+    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Option<Found>> {
+        let at = pins.object_of(self.h, kind::RECORD)?;
+        match record::get_slot(m, at, self.word, self.slot)? {
+            Some(cell) => Ok(Some(convert::load(m, Guard(at), cell, pins, out)?)),
+            None => Ok(None),
+        }
+    }
+}
+
+fn get_slot(port: &mut Port, js: Js, [h, word, slot]: [Value; 3]) -> Outcome {
+    let (h, word, slot) = (port.u32(js, h)?, port.u32(js, word)?, port.u32(js, slot)?);
+    match port.live()?.read(GetSlot { h, word: ShapeWord(word), slot: slot as usize })? {
+        Some(found) => deliver(port, js, found),
+        None => stale(port),
+    }
+}
+
+fn stale(port: &mut Port) -> Outcome {
+    port.state.status(Status::Stale);
+    Ok(Value::NOTHING)
+}
+
+fn set(port: &mut Port, js: Js, [h, key, value, wire, symbol]: [Value; 5]) -> Outcome {
+    let (h, wire) = (port.u32(js, h)?, port.u32(js, wire)?);
+    let Port { live, staging, .. } = port;
+    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
+    let key = property_key(js, &mut live.text, key, symbol)?;
+    let mut text = std::mem::take(&mut live.text2);
+    let result = Input::of(js, value, &mut text).map_err(Into::into).and_then(|input| {
+        let value = live.take_in(input, staging, wire)?;
+        live.change(|m, pins, _| {
+            let object = pins.object(h)?;
+            match object.kind {
+                kind::RECORD => {
+                    let cell = value.build(m, &text)?;
+                    record::set(m, object.at, &key, cell)
+                }
+                kind::ARRAY => {
+                    let cell = value.build(m, &text)?;
+                    array_set(m, object.at, &key, cell)
+                }
+                _ => Err(no_properties(h)),
+            }
+        })
+    });
+    live.text2 = text;
+    result.map(|()| Value::NOTHING)
+}
+
+struct SetSlot<'a> {
+    h: u32,
+    word: ShapeWord,
+    slot: usize,
+    value: Input,
+    text: &'a Text,
+}
+
+impl Call for SetSlot<'_> {
+    type Out = bool;
+    #[inline]
+    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, _: &mut Vec<u8>) -> Res<bool> {
+        let at = pins.object_of(self.h, kind::RECORD)?;
+        let cell = self.value.build(m, self.text)?;
+        record::set_slot(m, at, self.word, self.slot, cell)
+    }
+}
+
+fn set_slot(port: &mut Port, js: Js, [h, word, slot, value, wire]: [Value; 5]) -> Outcome {
+    let (h, word, slot) = (port.u32(js, h)?, port.u32(js, word)?, port.u32(js, slot)?);
+    let Port { live, staging, .. } = port;
+    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
+    let mut text = std::mem::take(&mut live.text);
+    let result = Input::of(js, value, &mut text).map_err(Into::into).and_then(|input| {
+        let value = live.take_in(input, staging, js.as_u32(wire).unwrap_or(0))?;
+        let word = ShapeWord(word);
+        live.write(SetSlot { h, word, slot: slot as usize, value, text: &text })
+    });
+    live.text = text;
+    if result? { Ok(Value::NOTHING) } else { stale(port) }
+}
+
+fn has(port: &mut Port, js: Js, [h, key, symbol]: [Value; 3]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let live = port.live()?;
+    let key = property_key(js, &mut live.text, key, symbol)?;
+    let has = live.look(|m, pins, _| {
+        let object = pins.object(h)?;
+        match object.kind {
+            kind::RECORD => record::has(m, object.at, &key),
+            kind::ARRAY => Ok(array_get(m, object.at, &key)?.is_some()),
+            _ => Err(no_properties(h)),
+        }
+    })?;
+    Ok(js.boolean(has))
+}
+
+fn delete(port: &mut Port, js: Js, [h, key, symbol]: [Value; 3]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let live = port.live()?;
+    let key = property_key(js, &mut live.text, key, symbol)?;
+    let there = live.change(|m, pins, _| {
+        let object = pins.object(h)?;
+        match object.kind {
+            kind::RECORD => record::delete(m, object.at, &key),
+            kind::ARRAY => array_delete(m, object.at, &key),
+            _ => Err(no_properties(h)),
+        }
+    })?;
+    Ok(js.boolean(there))
+}
+
+/// `state[3]` = shape word; OK: the keys are exactly its shape's.
+fn keys(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let (word, listed) = port.live()?.look(|m, pins, out| {
+        let object = pins.object(h)?;
+        let keys = match object.kind {
+            kind::RECORD => {
+                let word = record::shape_word(m, object.at)?;
+                if !word.is_dictionary() && !word.has_deleted() {
+                    return Ok((word.0, false));
+                }
+                record::keys(m, object.at)?
+            }
+            kind::ARRAY => array::entries_named(m, object.at)?.into_iter().map(|(key, _)| key).collect(),
+            _ => return Err(no_properties(h)),
+        };
+        out.clear();
+        let mut wire = Writer(out);
+        wire.u32(keys.len() as u32);
+        keys.iter().for_each(|key| wire.property_key(key));
+        Ok((record_word(m, object.kind, object.at)?, true))
+    })?;
+    port.state.word(3, word);
+    if listed { port.deliver_out(js) } else { Ok(Value::NOTHING) }
+}
+
+fn record_word<M: Mem + ?Sized>(m: &mut M, kind: u8, at: Off) -> Res<u32> {
+    if kind == kind::RECORD { Ok(record::shape_word(m, at)?.0) } else { Ok(0) }
+}
+
+fn entries(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
+    let h = port.u32(js, h)?;
+    port.live()?.look(|m, pins, out| {
+        let object = pins.object(h)?;
+        let entries: Vec<(Key, Cell)> = match object.kind {
+            kind::RECORD => record::entries(m, object.at)?,
+            kind::ARRAY => array::entries_named(m, object.at)?,
+            _ => return Err(no_properties(h)),
+        };
+        out.clear();
+        Writer(out).u32(entries.len() as u32);
+        for (key, cell) in &entries {
+            Writer(out).property_key(key);
+            convert::write(m, Guard(object.at), *cell, pins, out)?;
+        }
+        Ok(())
+    })?;
+    port.deliver_out(js)
+}
+
+fn shape_info(port: &mut Port, js: Js, [word]: [Value; 1]) -> Outcome {
+    let word = ShapeWord(port.u32(js, word)?);
+    port.live()?.look(|m, _, out| {
+        let shape = shape::info(m, word.shape())?;
+        out.clear();
+        let mut wire = Writer(out);
+        wire.u32(shape.len() as u32);
+        for &slot in &shape.listed {
+            let inline = (slot as u32) < word.inline();
+            wire.property_key(&shape.keys[slot as usize]);
+            wire.number(slot as f64);
+            wire.number(if inline { (SLOTS + slot as u64 * 8) as f64 } else { -1.0 });
+        }
+        Ok(())
+    })?;
+    port.deliver_out(js)
+}
+
+fn root_shape(port: &mut Port, js: Js, [null_prototype]: [Value; 1]) -> Outcome {
+    let null_prototype = js.as_bool(null_prototype).unwrap_or(false);
+    let shape = port.live()?.build(|m, _| shape::root(m, null_prototype))?;
+    Ok(js.number(ShapeWord::new(shape.id, 0).0 as f64))
+}
+
+fn shape_child(port: &mut Port, js: Js, [word, key, symbol]: [Value; 3]) -> Outcome {
+    let word = ShapeWord(port.u32(js, word)?);
+    let live = port.live()?;
+    let key = property_key(js, &mut live.text, key, symbol)?;
+    let child = live.build(|m, _| {
+        let parent = shape::info(m, word.shape())?;
+        if parent.slot(&key).is_some() {
+            return Ok(None);
+        }
+        shape::child(m, &parent, &key)
+    })?;
+    Ok(js.number(child.map_or(0, |shape| word.with_shape(shape.id).0) as f64))
+}

@@ -1,0 +1,125 @@
+//! Calls that make, copy and name whole values, and byte buffers.
+
+use std::ffi::CStr;
+
+use coheap_heap::objects::cell::{Cell, Tag, kind};
+use coheap_heap::objects::view::{self, ViewKind};
+use coheap_heap::objects::{buffer, graph};
+use coheap_heap::open;
+use coheap_heap::segment::{Code, Error};
+use coheap_heap::txn::Guard;
+
+use crate::convert::{self, Found, deliver};
+use crate::js::{Js, Value};
+use crate::live::{self, Live};
+use crate::port::{Callback, Outcome, Port};
+
+/// See `js/port.ts`.
+pub const CALLS: &[(&CStr, Callback)] = crate::calls![
+    c"root" => root,
+    c"wrapperOf" => wrapper_of,
+    c"share" => share,
+    c"snapshot" => snapshot,
+    c"alloc" => alloc,
+    c"arrayBuffer" => array_buffer,
+];
+
+fn root(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    let live = port.live()?;
+    let root = open::root_cell(live.segment())?;
+    let found = live.look(|m, pins, _| convert::object(m, root, Tag::Record, pins))?;
+    deliver(port, js, Found::Object(found))
+}
+
+fn wrapper_of(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let live = port.live()?;
+    if let Some(wrapper) = live.pins.wrappers.wrapper(js, h) {
+        return Ok(wrapper);
+    }
+    let found = live.look(|m, pins, _| {
+        let cell = pins.cell(h)?;
+        let tag = cell.tag().unwrap_or(Tag::Record);
+        convert::object(m, cell, tag, pins)
+    })?;
+    deliver(port, js, Found::Object(found))
+}
+
+/// Gives a value that was built, and linked nowhere, to JavaScript: a live object stays, for it has a handle; of
+/// anything else the content crosses and the blocks are freed.
+fn deliver_built(port: &mut Port, js: Js, cell: Cell) -> Outcome {
+    let live = port.live()?;
+    let found = live.look(|m, pins, out| convert::load(m, Guard(cell.offset()), cell, pins, out));
+    match found {
+        Ok(Found::Object(_)) => live.ctx.adopt(),
+        _ => live.ctx.discard(),
+    }
+    deliver(port, js, found?)
+}
+
+fn share(port: &mut Port, js: Js, [wire]: [Value; 1]) -> Outcome {
+    let wire = port.u32(js, wire)?;
+    let Port { live, staging, .. } = port;
+    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
+    let wire = staging.read(wire as usize)?;
+    let cell = live.build(|m, resolve| graph::build(m, wire, resolve))?;
+    deliver_built(port, js, cell)
+}
+
+fn snapshot(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
+    let h = port.u32(js, h)?;
+    port.live()?.look(|m, pins, out| {
+        let cell = pins.cell(h)?;
+        out.clear();
+        graph::export_deep(m, Guard(cell.offset()), cell, out)
+    })?;
+    port.state.number(4, 0.0);
+    port.deliver_out(js)
+}
+
+fn alloc(port: &mut Port, js: Js, [kind, length]: [Value; 2]) -> Outcome {
+    let (kind, length) = (port.u32(js, kind)?, port.u64(js, length)?);
+    let kind = u8::try_from(kind).ok().and_then(ViewKind::from_u8).ok_or(Error::about(
+        Code::InvalidArgument,
+        "no such kind of view",
+        kind as u64,
+    ))?;
+    let bytes = length.checked_mul(kind.element()).ok_or(Error::about(
+        Code::OutOfMemory,
+        "a buffer larger than the heap",
+        length,
+    ))?;
+    let view = port.live()?.build(|m, _| {
+        let buffer = buffer::create(m, bytes)?;
+        view::create(m, kind, buffer, 0, length)
+    })?;
+    deliver_built(port, js, Cell::reference(Tag::View, view))
+}
+
+/// The buffer's wrapper is its ArrayBuffer, so its handle pins it as long as that lives.
+fn array_buffer(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let live = port.live()?;
+    if let Some(alive) = live.pins.wrappers.wrapper(js, h) {
+        return Ok(alive);
+    }
+    let buffer = live.look(|m, pins, _| buffer::info(m, pins.object_of(h, kind::BUFFER)?))?;
+    let made = map_bytes(live, js, buffer)?;
+    live.adopt(js, h, made)?;
+    if live.ctx.in_transaction() {
+        live.tentative.push(h);
+    }
+    Ok(made)
+}
+
+fn map_bytes(live: &Live, js: Js, buffer: buffer::Info) -> Result<Value, Error> {
+    if buffer.len == 0 {
+        let (empty, _) = js.array_buffer(0).ok_or(Error::new(Code::Closed, "the thread is ending"))?;
+        return Ok(empty);
+    }
+    let segment = live.segment().clone();
+    let bytes = segment.bytes(buffer.data, buffer.len)?;
+    // SAFETY: the bytes are mapped as long as the segment. They are raw memory that any process may write at any
+    // time, as a SharedArrayBuffer's; the handle, which lives as long as the ArrayBuffer, keeps the block.
+    unsafe { live::external(js, bytes, buffer.len as usize, segment) }
+}

@@ -1,0 +1,246 @@
+//! [`Live`]: a heap that this thread has joined, with everything that goes when it leaves, and how an operation is
+//! run on it.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use coheap_heap::objects::cell::{Cell, kind};
+use coheap_heap::objects::graph;
+use coheap_heap::segment::{Code, Error, Segment};
+use coheap_heap::txn::{Ctx, Fault, Mem, Op, Res};
+use napi::sys;
+
+use crate::convert::Input;
+use crate::js::{Js, Ref, Value};
+use crate::pins::Pins;
+use crate::staging::Staging;
+use crate::text::Text;
+use crate::waiter::Waiter;
+
+/// See the module.
+pub struct Live {
+    /// This thread's transactions and single operations.
+    pub ctx: Ctx,
+    /// Handles and wrappers.
+    pub pins: Pins,
+    /// What an operation writes for staging.
+    pub out: Vec<u8>,
+    /// A string that crossed: the first of a call.
+    pub text: Text,
+    /// The second.
+    pub text2: Text,
+    /// The thread that sleeps for promises; `None` before `onWake`.
+    pub waiter: Option<Waiter>,
+    /// Handles of buffers whose ArrayBuffer was made inside a transaction: if it made the buffer too and is undone, the
+    /// ArrayBuffer must lose its memory at once.
+    pub tentative: Vec<u32>,
+    /// The read-only windows that were asked for, weak.
+    windows: Vec<(usize, Ref)>,
+}
+
+/// An operation with its means to pin and to write. Hot ones implement this once and are compiled for each mode;
+/// the others are closures.
+pub trait Call {
+    /// What it gives.
+    type Out;
+    /// One attempt.
+    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Self::Out>;
+}
+
+struct Attempt<'a, C> {
+    call: C,
+    pins: &'a mut Pins,
+    out: &'a mut Vec<u8>,
+}
+
+impl<C: Call> Op for Attempt<'_, C> {
+    type Out = C::Out;
+    #[inline]
+    fn run<M: Mem>(&mut self, m: &mut M) -> Res<C::Out> {
+        self.pins.start();
+        self.call.run(m, self.pins, self.out)
+    }
+}
+
+impl Live {
+    /// A heap that was just joined.
+    pub fn new(ctx: Ctx) -> Live {
+        let pins = Pins::new(ctx.segment().clone(), crate::handles_stub::Handles::new());
+        Live {
+            ctx,
+            pins,
+            out: Vec::new(),
+            text: Text::default(),
+            text2: Text::default(),
+            waiter: None,
+            tentative: Vec::new(),
+            windows: Vec::new(),
+        }
+    }
+
+    /// The mapping.
+    pub fn segment(&self) -> &Arc<Segment> {
+        self.ctx.segment()
+    }
+
+    /// Runs a reading operation; what it has pinned stays.
+    #[inline]
+    pub fn read<C: Call>(&mut self, call: C) -> Result<C::Out, Fault> {
+        let Live { ctx, pins, out, .. } = self;
+        let result = ctx.read_with(&mut Attempt { call, pins, out });
+        self.settle(result)
+    }
+
+    /// Runs a writing operation; what it has pinned stays, what was built for it is adopted.
+    #[inline]
+    pub fn write<C: Call>(&mut self, call: C) -> Result<C::Out, Fault> {
+        let Live { ctx, pins, out, .. } = self;
+        let result = ctx.write_with(&mut Attempt { call, pins, out });
+        self.settle(result)
+    }
+
+    #[inline]
+    fn settle<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
+        match &result {
+            Ok(_) => self.pins.keep(),
+            Err(_) => self.undo(),
+        }
+        result
+    }
+
+    #[cold]
+    fn undo(&mut self) {
+        self.pins.start();
+        self.ctx.discard();
+    }
+
+    /// As [`Live::read`], for a closure.
+    pub fn look<T>(
+        &mut self,
+        mut f: impl FnMut(&mut dyn Mem, &mut Pins, &mut Vec<u8>) -> Res<T>,
+    ) -> Result<T, Fault> {
+        let Live { ctx, pins, out, .. } = self;
+        let result = ctx.read(|m| {
+            pins.start();
+            f(m, pins, out)
+        });
+        self.settle(result)
+    }
+
+    /// As [`Live::write`], for a closure.
+    pub fn change<T>(
+        &mut self,
+        mut f: impl FnMut(&mut dyn Mem, &mut Pins, &mut Vec<u8>) -> Res<T>,
+    ) -> Result<T, Fault> {
+        let Live { ctx, pins, out, .. } = self;
+        let result = ctx.write(|m| {
+            pins.start();
+            f(m, pins, out)
+        });
+        self.settle(result)
+    }
+
+    /// Builds what `build` makes of fresh blocks, pending until the next operation takes it.
+    pub fn build<T>(
+        &mut self,
+        build: impl FnOnce(&mut dyn Mem, &mut dyn FnMut(u32) -> Res<Cell>) -> Res<T>,
+    ) -> Result<T, Fault> {
+        let Live { ctx, pins, .. } = self;
+        ctx.build(|m| build(m, &mut |handle| pins.cell(handle)))
+    }
+
+    /// Builds the cell of a value that crossed, pending; a string is left for the operation itself to build.
+    #[inline]
+    pub fn take_in(&mut self, input: Input, staging: &Staging, wire_bytes: u32) -> Result<Input, Fault> {
+        match input {
+            Input::Staged => {
+                let wire = staging.read(wire_bytes as usize)?;
+                Ok(Input::Cell(self.build(|m, resolve| graph::build(m, wire, resolve))?))
+            }
+            ready => Ok(ready),
+        }
+    }
+
+    /// A transaction was undone: ArrayBuffers over what it had made become empty.
+    pub fn drop_tentative(&mut self, js: Js) {
+        if self.tentative.is_empty() {
+            return;
+        }
+        let pins = &self.pins;
+        self.tentative.retain(|&handle| {
+            if pins.object(handle).is_ok() {
+                return true;
+            }
+            if let Some(buffer) = pins.wrappers.wrapper(js, handle) {
+                js.detach(buffer);
+            }
+            false
+        });
+    }
+
+    /// Leaves the heap. Views of its bytes become empty: nothing of it is pinned from here on.
+    pub fn leave(mut self: Box<Self>, js: Option<Js>) {
+        if let Some(waiter) = self.waiter.take() {
+            waiter.stop(js);
+        }
+        if let Some(js) = js {
+            self.pins.wrappers.clear(js, |entry, wrapper| {
+                if let (kind::BUFFER, Some(buffer)) = (entry.kind, wrapper) {
+                    js.detach(buffer);
+                }
+            });
+            for (_, window) in self.windows.drain(..) {
+                js.delete_reference(window);
+            }
+        }
+    }
+
+    /// Ties a wrapper to a handle.
+    pub fn adopt(&mut self, js: Js, handle: u32, wrapper: Value) -> Result<(), Error> {
+        let Pins { wrappers, handles, .. } = &mut self.pins;
+        let known = wrappers.adopt(js, handle, wrapper, |dead| handles.withdraw(dead));
+        if known { Ok(()) } else { Err(Error::about(Code::InvalidArgument, "no such handle", handle as u64)) }
+    }
+
+    /// The read-only window number `index`, the same ArrayBuffer as long as it is in use. The segment stays
+    /// mapped as long as one of its windows is.
+    pub fn window(&mut self, js: Js, index: usize) -> Result<Value, Error> {
+        if let Some(at) = self.windows.iter().position(|&(i, _)| i == index) {
+            if let Some(alive) = js.dereference(self.windows[at].1) {
+                return Ok(alive);
+            }
+            js.delete_reference(self.windows.swap_remove(at).1);
+        }
+        let segment = self.segment().clone();
+        let (bytes, len) = segment.window(index)?;
+        // SAFETY: the window is mapped as long as the segment, whose count the finalizer gives back. It is
+        // mapped read-only: a stray store from JavaScript faults.
+        let buffer = unsafe { external(js, bytes.cast_mut(), len as usize, segment)? };
+        if let Some(window) = js.reference(buffer, false) {
+            self.windows.push((index, window));
+        }
+        Ok(buffer)
+    }
+}
+
+/// An ArrayBuffer over bytes of the segment, which stays mapped until it is collected.
+///
+/// # Safety
+/// The bytes lie in a mapping of `segment` and stay what they are for as long as JavaScript may use them.
+pub unsafe fn external(js: Js, bytes: *mut u8, len: usize, segment: Arc<Segment>) -> Result<Value, Error> {
+    let hint = Arc::into_raw(segment).cast_mut().cast::<c_void>();
+    // SAFETY: the mapping lives until `unmap` has given the count back.
+    match unsafe { js.external_array_buffer(bytes, len, unmap, hint) } {
+        Some(buffer) => Ok(buffer),
+        None => {
+            // SAFETY: nobody took the count.
+            drop(unsafe { Arc::from_raw(hint.cast::<Segment>()) });
+            Err(Error::new(Code::UnsupportedRuntime, "this runtime forbids external ArrayBuffers"))
+        }
+    }
+}
+
+unsafe extern "C" fn unmap(_: sys::napi_env, _: *mut c_void, hint: *mut c_void) {
+    // SAFETY: the count that `external` gave away; Node finalizes once. Dropping it cannot panic: it unmaps.
+    drop(unsafe { Arc::from_raw(hint.cast::<Segment>()) });
+}

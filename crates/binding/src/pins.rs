@@ -1,0 +1,141 @@
+//! [`Pins`]: giving handles to what an operation reads, while it reads it.
+//!
+//! *Publish, fence, then validate*: a reference that was read out of an object is entered in the participant's
+//! handle table inside the operation, before the operation's own check of the version word. If that check fails,
+//! the operation runs again and the handle is withdrawn first. So a handle that TypeScript gets always names an
+//! object that was reachable when the collector could already see the handle (a hazard pointer).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::handles_stub::Handles;
+use coheap_heap::objects::cell::{Cell, Tag, kind};
+use coheap_heap::segment::word::{Word, Word1};
+use coheap_heap::segment::{Code, Error, Off, Segment};
+use coheap_heap::txn::Res;
+
+use crate::wrappers::{Entry, Wrappers};
+
+/// See the module. Its table is the wrapper table: an object that already has a handle needs no other.
+pub struct Pins {
+    segment: Arc<Segment>,
+    /// The participant's table in shared memory.
+    pub handles: Handles,
+    /// Which objects have handles here.
+    pub wrappers: Wrappers,
+    /// The handles that the present operation has published.
+    fresh: Vec<u32>,
+}
+
+/// Word 1 of an object as it stands, not as an operation or transaction sees it: only kind and birth count, which
+/// never change while the block has its tenant.
+#[inline]
+pub fn word1(segment: &Segment, at: Off) -> Result<Word1, Error> {
+    // Relaxed: compared with what a handle remembers; that the object is still there is proved by the guard that
+    // the operation validates.
+    Ok(Word1(segment.word(at + 8)?.load(Ordering::Relaxed)))
+}
+
+impl Pins {
+    /// With an empty table.
+    pub fn new(segment: Arc<Segment>, handles: Handles) -> Pins {
+        Pins { segment, handles, wrappers: Wrappers::default(), fresh: Vec::new() }
+    }
+
+    /// To be called at the start of each attempt of an operation that may call [`Pins::pin`].
+    #[inline]
+    pub fn start(&mut self) {
+        if !self.fresh.is_empty() {
+            self.withdraw_fresh();
+        }
+    }
+
+    #[cold]
+    fn withdraw_fresh(&mut self) {
+        for handle in std::mem::take(&mut self.fresh) {
+            self.wrappers.remove(handle);
+            self.handles.withdraw(handle);
+        }
+    }
+
+    /// The operation has been validated: what it published stays.
+    #[inline]
+    pub fn keep(&mut self) {
+        self.fresh.clear();
+    }
+
+    /// The handle of the object that an identity cell refers to, published now if it has none.
+    #[inline]
+    pub fn pin(&mut self, cell: Cell) -> Res<u32> {
+        let at = cell.offset();
+        let seen = word1(&self.segment, at)?;
+        if let Some(handle) = self.wrappers.find(at, seen.birth()) {
+            return Ok(handle);
+        }
+        self.publish(at, seen.birth(), cell)
+    }
+
+    fn publish(&mut self, at: Off, birth: u16, cell: Cell) -> Res<u32> {
+        let kind = cell.tag().map_or(0, |tag| tag as u8);
+        let handle = self.handles.publish(at)?;
+        self.wrappers.insert(handle, at, birth, kind);
+        self.fresh.push(handle);
+        Ok(handle)
+    }
+
+    /// The entry of a handle, whose object is still there. Looked up before each attempt: an object that goes
+    /// meanwhile changes its guard, and the next attempt comes by here again.
+    #[inline]
+    pub fn object(&self, handle: u32) -> Res<Entry> {
+        let Some(&entry) = self.wrappers.get(handle) else {
+            return Err(Error::about(Code::InvalidArgument, "no such handle", handle as u64).into());
+        };
+        let word0 = Word(self.segment.word(entry.at)?.load(Ordering::Relaxed));
+        let word1 = word1(&self.segment, entry.at)?;
+        if word1.birth() == entry.birth && word1.kind() == entry.kind && !word0.is_free() {
+            return Ok(entry);
+        }
+        Err(Error::about(Code::Destroyed, "the object has been destroyed", entry.at).into())
+    }
+
+    /// As [`Pins::object`], and it is of this kind: a call on something else is a mistake of the caller.
+    #[inline]
+    pub fn object_of(&self, handle: u32, wanted: u8) -> Res<Off> {
+        let entry = self.object(handle)?;
+        if entry.kind != wanted {
+            return Err(Error::about(
+                Code::InvalidArgument,
+                "a handle of another kind of object",
+                handle as u64,
+            )
+            .into());
+        }
+        Ok(entry.at)
+    }
+
+    /// The cell of a handle: what a live object is in a wire.
+    pub fn cell(&self, handle: u32) -> Res<Cell> {
+        let entry = self.object(handle)?;
+        let tag = match entry.kind {
+            kind::RECORD => Tag::Record,
+            kind::ARRAY => Tag::Array,
+            kind::MAP => Tag::Map,
+            kind::SET => Tag::Set,
+            kind::BUFFER => Tag::Buffer,
+            _ => Tag::View,
+        };
+        Ok(Cell::reference(tag, entry.at))
+    }
+
+    /// A map or a set.
+    #[inline]
+    pub fn map_or_set(&self, handle: u32) -> Res<Off> {
+        let entry = self.object(handle)?;
+        if !matches!(entry.kind, kind::MAP | kind::SET) {
+            return Err(
+                Error::about(Code::InvalidArgument, "a handle that is no map or set", handle as u64).into()
+            );
+        }
+        Ok(entry.at)
+    }
+}

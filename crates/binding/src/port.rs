@@ -1,0 +1,205 @@
+//! [`Port`]: one heap as one JavaScript thread sees it, and how a raw call enters it.
+//!
+//! Every hot call is a raw Node-API callback (6 to 16 ns; a `#[napi]` function costs up to 97) that was registered
+//! with a pointer to its port. [`enter`] fetches the arguments, catches panics and turns a failure into words of the
+//! state buffer, which `js/port.ts` describes: nothing that can be expected is thrown from here.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use coheap_heap::segment::{Code, Error};
+use coheap_heap::txn::Fault;
+use napi::sys;
+
+use crate::convert;
+use crate::js::{Js, Ref, Value};
+use crate::live::Live;
+use crate::staging::Staging;
+
+/// What a call says of itself in `state[0]`; the same numbers as in `js/port.ts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Status {
+    Ok = 0,
+    Object = 1,
+    Wire = 2,
+    Absent = 3,
+    Stale = 4,
+    Aborted = 5,
+    Error = 6,
+    Again = 7,
+    Closed = 8,
+}
+
+/// The bytes that both sides see as 64 words and as 32 doubles.
+const STATE_BYTES: usize = 256;
+
+/// The words of the state buffer.
+pub struct State {
+    bytes: *mut u8,
+    /// Strong: the buffer lives as long as the environment.
+    _buffer: Ref,
+}
+
+impl State {
+    /// A zeroed one and its ArrayBuffer.
+    fn new(js: Js) -> Option<(State, Value)> {
+        let (buffer, bytes) = js.array_buffer(STATE_BYTES)?;
+        Some((State { bytes, _buffer: js.reference(buffer, true)? }, buffer))
+    }
+    /// `state[i] = x`.
+    #[inline]
+    pub fn word(&mut self, i: usize, x: u32) {
+        assert!(i < STATE_BYTES / 4);
+        // SAFETY: in bounds; V8 aligns the bytes of an ArrayBuffer to 8; only this thread uses them.
+        unsafe { self.bytes.cast::<u32>().add(i).write(x) }
+    }
+    /// `nums[i] = x`.
+    #[inline]
+    pub fn number(&mut self, i: usize, x: f64) {
+        assert!(i < STATE_BYTES / 8);
+        // SAFETY: as above.
+        unsafe { self.bytes.cast::<f64>().add(i).write(x) }
+    }
+    /// `state[0] = status`.
+    #[inline]
+    pub fn status(&mut self, status: Status) {
+        self.word(0, status as u32);
+    }
+}
+
+/// See the module.
+pub struct Port {
+    /// What the calls tell.
+    pub state: State,
+    /// Where values cross that do not cross as they are.
+    pub staging: Staging,
+    /// The last failure, for `lastError`.
+    pub last_error: Error,
+    /// The heap; `None` once it has been left.
+    pub live: Option<Box<Live>>,
+}
+
+/// The result of a call: a value, or why there is none.
+pub type Outcome = Result<Value, Fault>;
+
+impl Port {
+    /// What every call on a heap that was left says.
+    pub const CLOSED: Error = Error::new(Code::Closed, "the heap is closed");
+
+    /// A port on a heap that was just joined, and the ArrayBuffer of its state.
+    pub fn new(js: Js, live: Live) -> Result<(Port, Value), Error> {
+        let ending = Error::new(Code::Closed, "the thread is ending");
+        let staging = Staging::new(js)?;
+        let (state, buffer) = State::new(js).ok_or(ending)?;
+        Ok((Port { state, staging, last_error: ending, live: Some(Box::new(live)) }, buffer))
+    }
+
+    /// Leaves the heap; later calls fail with `ERR_COHEAP_CLOSED`. Without an environment to talk to (it is
+    /// ending), references are left to it.
+    pub fn leave(&mut self, js: Option<Js>) {
+        let Some(live) = self.live.take() else { return };
+        live.leave(js);
+        if let Some(js) = js {
+            self.staging.release(js);
+        }
+    }
+
+    /// The heap, or `ERR_COHEAP_CLOSED`.
+    #[inline]
+    pub fn live(&mut self) -> Result<&mut Live, Error> {
+        self.live.as_deref_mut().ok_or(Port::CLOSED)
+    }
+
+    /// A whole number from 0 to 2³² - 1.
+    #[inline]
+    pub fn u32(&self, js: Js, v: Value) -> Result<u32, Error> {
+        js.as_u32(v).ok_or(Error::new(Code::InvalidArgument, "not a whole number from 0 to 4294967295"))
+    }
+
+    /// A whole number from 0 to 2⁵³ - 1.
+    pub fn u64(&self, js: Js, v: Value) -> Result<u64, Error> {
+        js.as_u64(v).ok_or(Error::new(Code::InvalidArgument, "not a whole number from 0 to 2^53 - 1"))
+    }
+
+    /// WIRE: what the operation has written.
+    pub fn deliver_out(&mut self, js: Js) -> Outcome {
+        let Port { live, staging, state, .. } = self;
+        let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
+        convert::deliver_wire(js, state, staging, &mut live.out)
+    }
+
+    /// Tells a failure in the state buffer.
+    #[cold]
+    fn fail(&mut self, js: Js, fault: Fault) {
+        let error = match fault {
+            Fault::Aborted => {
+                if let Some(live) = &mut self.live {
+                    live.drop_tentative(js);
+                }
+                return self.state.status(Status::Aborted);
+            }
+            Fault::Error(error) => error,
+            // neither leaves the transaction manager
+            Fault::Again | Fault::Escalate => Error::new(Code::Corrupt, "an operation that did not end"),
+        };
+        self.last_error = error;
+        self.state.status(Status::Error);
+        self.state.word(1, error.code as u32);
+        self.state.number(4, error.about as f64);
+    }
+}
+
+/// A panic: its message went to standard error.
+const INTERNAL: Error = Error::new(Code::Corrupt, "an internal error of coheap, reported on standard error");
+
+/// The type of a raw callback.
+pub type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
+
+/// Enters the port that the present callback was registered with.
+///
+/// # Safety
+/// `env` and `info` are the present callback's, which was registered with a pointer that `Environment::keep` gave.
+#[inline(always)]
+pub unsafe fn enter<const N: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+    call: impl FnOnce(&mut Port, Js, [Value; N]) -> Outcome,
+) -> sys::napi_value {
+    // SAFETY: the caller's promise.
+    let js = unsafe { Js::new(env) };
+    // SAFETY: the caller's promise.
+    let (args, data) = unsafe { js.arguments::<N>(info) };
+    // SAFETY: a port lives as long as its environment. The reference is the only one: calls run on the
+    // environment's thread, run no JavaScript (so none nests), and the waiter thread has its own state.
+    let Some(port) = (unsafe { data.cast::<Port>().as_mut() }) else { return std::ptr::null_mut() };
+    port.state.status(Status::Ok);
+    match catch_unwind(AssertUnwindSafe(|| call(port, js, args))) {
+        Ok(Ok(value)) => value.raw(),
+        Ok(Err(fault)) => {
+            port.fail(js, fault);
+            std::ptr::null_mut()
+        }
+        Err(_) => {
+            port.fail(js, INTERNAL.into());
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// A table of {name, callback} from functions `fn(&mut Port, Js, [Value; N]) -> Outcome`.
+#[macro_export]
+macro_rules! calls {
+    ($($name:literal => $function:path),* $(,)?) => {
+        &[$((
+            $name,
+            {
+                unsafe extern "C" fn call(env: napi::sys::napi_env, info: napi::sys::napi_callback_info) -> napi::sys::napi_value {
+                    // SAFETY: Node calls this with the callback's own `env` and `info`; `registration` registers
+                    // every entry of such a table with a pointer that `Environment::keep` gave.
+                    unsafe { $crate::port::enter(env, info, $function) }
+                }
+                call
+            },
+        )),*]
+    };
+}
