@@ -1,0 +1,404 @@
+//! Single operations on the rings of a FIFO channel.
+//!
+//! | operation | steps | killed between them |
+//! | --- | --- | --- |
+//! | put | envelope · EMPTY → FULL | garbage · done |
+//! | put several | status DIRECT · envelopes, EMPTY → PUTTING each · status COMMITTED · → FULL each · IDLE | none of them, tombstones · all of them |
+//! | take | DIRECT · FULL → TAKEN · load · → consumed · free · IDLE | back to FULL · taken |
+//! | take several | DIRECT · FULL → TAKEN each · load · COMMITTED · → consumed each · free · IDLE | all back · taken |
+//!
+//! Loading publishes handles of live objects, so they are rooted before the place lets go of them.
+
+use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use std::time::{Duration, Instant};
+
+use coheap_objects::Cell;
+use coheap_segment::{Result, Segment};
+
+use crate::hand::{Hand, Putter, free_message};
+use crate::judge::{self, Settled, Verdict};
+use crate::layout::{ChannelRecord, UNBOUNDED};
+use crate::message::{Content, Message};
+use crate::rings::{Claim, Cursor, Look, Place, Rings, Woken};
+use crate::word::{Owner, SlotWord, State};
+
+/// How long an undecided owner may hold up others.
+pub(crate) const HESITATION: Duration = Duration::from_micros(25);
+/// How far a taker walks past a place that an undecided owner takes, before that one counts as in the way.
+const FAR: u64 = 64;
+/// How long a live single operation that stands in the way is left alone before its owner is probed again.
+const PROBE: Duration = Duration::from_millis(1);
+
+/// What became of the wish to put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    Done,
+    Full,
+    Closed,
+}
+
+/// What became of the wish to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Take<T> {
+    Taken(T),
+    Empty,
+    Closed,
+}
+
+/// A place that somebody else owns, and since when this thread has seen it so.
+#[derive(Clone, Copy)]
+struct Suspect {
+    pos: u64,
+    word: SlotWord,
+    since: Instant,
+}
+
+/// What one thread remembers of a channel between its operations.
+#[derive(Clone, Default)]
+pub(crate) struct Memory {
+    /// The head is here or further on.
+    pub head_seen: u64,
+    suspect: Option<Suspect>,
+}
+
+/// A FIFO channel and the thread that works on it.
+pub(crate) struct Fifo<'s, 'h, H: Hand> {
+    pub seg: &'s Segment,
+    pub channel: &'s ChannelRecord,
+    pub rings: Rings<'s>,
+    pub places: u64,
+    pub hand: &'h mut H,
+    pub memory: &'h mut Memory,
+    pub woken: Woken,
+}
+
+impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
+    pub fn new(
+        seg: &'s Segment,
+        channel: &'s ChannelRecord,
+        places: u64,
+        hand: &'h mut H,
+        memory: &'h mut Memory,
+    ) -> Self {
+        let rings = Rings::new(seg, channel, places, hand.slot());
+        Fifo { seg, channel, rings, places, hand, memory, woken: Woken::default() }
+    }
+
+    /// Begins a single operation, under a tag that messages can be taken with.
+    fn begin(&mut self) -> Owner {
+        loop {
+            let owner = Owner { slot: self.hand.slot(), tag: self.hand.begin() };
+            if judge::tag_is_safe(self.seg, owner) {
+                return owner;
+            }
+            self.hand.end();
+        }
+    }
+
+    /// Puts one message. On [`Put::Full`] and [`Put::Closed`] the cell's content is still the caller's.
+    pub fn put(&mut self, cell: Cell) -> Result<Put> {
+        let mut putter = Putter { hand: &mut *self.hand, places: self.places, cell, owner: None, block: 0 };
+        let claim = self.rings.claim(0, &mut self.memory.head_seen, &mut putter);
+        let put = match claim {
+            Ok(Claim::At(_)) => {
+                self.woken.takers = true;
+                return Ok(Put::Done);
+            }
+            Ok(Claim::Full) => Ok(Put::Full),
+            Ok(Claim::Sealed) => Ok(Put::Closed),
+            Err(error) => Err(error),
+        };
+        putter.discard()?;
+        put
+    }
+
+    /// Puts as many of the cells as there is room for, a prefix, all at one instant. Says how many, and why no more.
+    pub fn put_many(&mut self, cells: &[Cell]) -> Result<(usize, Put)> {
+        if let [cell] = cells {
+            let put = self.put(*cell)?;
+            return Ok((usize::from(put == Put::Done), put));
+        }
+        let owner = Owner { slot: self.hand.slot(), tag: self.hand.begin() };
+        let mut claimed = Vec::with_capacity(cells.len().min(1 << 16));
+        let mut end = Ok(Put::Done);
+        for &cell in cells {
+            let mut putter =
+                Putter { hand: &mut *self.hand, places: self.places, cell, owner: Some(owner), block: 0 };
+            match self.rings.claim(0, &mut self.memory.head_seen, &mut putter) {
+                Ok(Claim::At(place)) => {
+                    claimed.push(place);
+                    continue;
+                }
+                Ok(Claim::Full) => end = Ok(Put::Full),
+                Ok(Claim::Sealed) => end = Ok(Put::Closed),
+                Err(error) => end = Err(error),
+            }
+            if let Err(error) = putter.discard() {
+                end = Err(error);
+            }
+            break;
+        }
+        if let Err(error) = end {
+            for (place, cell) in claimed.iter().zip(cells) {
+                self.rings.withdraw(place);
+                if !cell.is_identity() {
+                    self.hand.free(place.word.block())?;
+                }
+            }
+            self.hand.end();
+            return Err(error);
+        }
+        self.hand.decide();
+        for place in &claimed {
+            self.rings.settle(place, &mut self.woken);
+        }
+        self.hand.end();
+        self.woken.takers |= !claimed.is_empty();
+        Ok((claimed.len(), end?))
+    }
+
+    /// Looks whether the place has been in the way for too long, and ends its owner's attempt then. True if that
+    /// may have changed something.
+    fn suspect(&mut self, place: &Place<'s>) -> bool {
+        let now = Instant::now();
+        match self.memory.suspect {
+            Some(s) if s.pos == place.pos && s.word == place.word => {
+                if now.saturating_duration_since(s.since) < HESITATION {
+                    return false;
+                }
+                if self.rings.overrule(place, &mut self.woken) == Settled::Stands(Verdict::Direct) {
+                    self.memory.suspect = Some(Suspect { since: now + PROBE, ..s });
+                    return false;
+                }
+                self.memory.suspect = None;
+                true
+            }
+            _ => {
+                self.memory.suspect = Some(Suspect { pos: place.pos, word: place.word, since: now });
+                false
+            }
+        }
+    }
+
+    /// The first message that can be taken. Waits up to [`HESITATION`] for an undecided taker if that one alone
+    /// is in the way, unless not `patient`; then it counts as nothing.
+    pub fn find(&mut self, cursor: &mut Cursor<'s>, mine: Option<Owner>, patient: bool) -> Result<Seen<'s>> {
+        let mut since = None;
+        loop {
+            match self.rings.look(cursor, mine, &mut self.woken)? {
+                Look::Found(found, passed) => return Ok(Seen::Message(found, passed)),
+                Look::Ended => return Ok(Seen::Ended),
+                Look::Empty(pos, passed) => {
+                    if !passed.is_some_and(|passed| self.suspect(&passed)) {
+                        return Ok(Seen::Nothing(pos));
+                    }
+                }
+                Look::Blocked(taker) => {
+                    if !patient {
+                        return Ok(Seen::Nothing(taker.pos));
+                    }
+                    if since.get_or_insert_with(Instant::now).elapsed() >= HESITATION {
+                        self.rings.overrule(&taker, &mut self.woken);
+                    }
+                    std::hint::spin_loop();
+                }
+            }
+            *cursor = Cursor::default();
+        }
+    }
+
+    /// Notes that `place` was taken past `passed`, and ends the attempt of one that is in the way for too long.
+    pub fn passed_over(&mut self, passed: Option<Place<'s>>, place: &Place<'s>) {
+        if let Some(passed) = passed {
+            self.rings.note_hole(place.pos);
+            if passed.word.state() == State::Putting || place.pos - passed.pos > FAR {
+                self.suspect(&passed);
+            }
+        }
+    }
+
+    /// Takes one message in a single operation that has begun (DIRECT) if, and only if, it gives one.
+    fn acquire(&mut self) -> Result<Take<Place<'s>>> {
+        let mut owner = None;
+        let result = self.acquire_as(&mut owner);
+        if owner.is_some() && !matches!(result, Ok(Take::Taken(_))) {
+            self.hand.end();
+        }
+        result
+    }
+
+    fn acquire_as(&mut self, owner: &mut Option<Owner>) -> Result<Take<Place<'s>>> {
+        loop {
+            match self.find(&mut Cursor::default(), None, true)? {
+                Seen::Message(found, passed) => {
+                    let me = *owner.get_or_insert_with(|| self.begin());
+                    if let Some(place) = self.rings.take(&found, me) {
+                        self.passed_over(passed, &place);
+                        return Ok(Take::Taken(place));
+                    }
+                }
+                Seen::Nothing(_) => return Ok(Take::Empty),
+                Seen::Ended => return Ok(Take::Closed),
+            }
+        }
+    }
+
+    /// Takes one message. `load` is shown its cell once, before anybody could use its place again; if it fails the
+    /// message stays in the channel.
+    pub fn take<T>(&mut self, load: impl FnOnce(&mut Content<'s>, Cell) -> Result<T>) -> Result<Take<T>> {
+        let place = match self.acquire()? {
+            Take::Taken(place) => place,
+            Take::Empty => return Ok(Take::Empty),
+            Take::Closed => return Ok(Take::Closed),
+        };
+        let taken = [place];
+        let seg = self.seg;
+        let undo = Undo { hand: &mut *self.hand, seg, taken: &taken, woken: &mut self.woken };
+        let message = Message::read(seg, place.word.block())?;
+        let value = load(&mut Content::new(seg), message.cell)?;
+        undo.disarm();
+        self.consume(&place);
+        let freed = free_message(self.hand, &message);
+        self.hand.end();
+        self.after_takes(1)?;
+        freed.map(|()| Take::Taken(value))
+    }
+
+    /// Takes up to `max` messages, all at one instant. `load` is shown each cell once; if it fails all of them stay.
+    pub fn take_many<T>(
+        &mut self,
+        max: usize,
+        mut load: impl FnMut(&mut Content<'s>, Cell) -> Result<T>,
+    ) -> Result<Take<Vec<T>>> {
+        if max == 0 {
+            return Ok(Take::Empty);
+        }
+        let first = match self.acquire()? {
+            Take::Taken(place) => place,
+            Take::Empty => return Ok(Take::Empty),
+            Take::Closed => return Ok(Take::Closed),
+        };
+        let me = first.word.owner();
+        let mut taken = vec![first];
+        let mut cursor = Cursor::default();
+        while taken.len() < max {
+            match self.find(&mut cursor, Some(me), false) {
+                Ok(Seen::Message(found, passed)) => match self.rings.take(&found, me) {
+                    Some(place) => {
+                        self.passed_over(passed, &place);
+                        taken.push(place);
+                    }
+                    None => cursor = Cursor::default(),
+                },
+                // an error: the next look meets it again
+                _ => break,
+            }
+        }
+        let seg = self.seg;
+        let undo = Undo { hand: &mut *self.hand, seg, taken: &taken, woken: &mut self.woken };
+        let mut messages = Vec::with_capacity(taken.len());
+        let mut values = Vec::with_capacity(taken.len());
+        for place in &taken {
+            let message = Message::read(seg, place.word.block())?;
+            values.push(load(&mut Content::new(seg), message.cell)?);
+            messages.push(message);
+        }
+        undo.disarm();
+        self.hand.decide();
+        let mut freed = Ok(());
+        for (place, message) in taken.iter().zip(&messages) {
+            self.rings.settle(place, &mut self.woken);
+            freed = freed.and(free_message(self.hand, message));
+        }
+        self.hand.end();
+        self.after_takes(taken.len())?;
+        freed.map(|()| Take::Taken(values))
+    }
+
+    /// Shows the first message without taking it. `load` may be called again, and then its last result counts: the
+    /// message was taken meanwhile, and what it saw may have been garbage.
+    pub fn peek<T>(&mut self, mut load: impl FnMut(&mut Content<'s>, Cell) -> Result<T>) -> Result<Take<T>> {
+        loop {
+            // what an undecided transaction takes is still there
+            let place = match self.rings.look(&mut Cursor::default(), None, &mut self.woken)? {
+                Look::Found(place, None) => place,
+                Look::Found(place, Some(passed)) => {
+                    if passed.word.state() == State::Taken
+                        && judge::judge(self.seg, passed.word.owner()) == Verdict::Undecided
+                    {
+                        passed
+                    } else {
+                        place
+                    }
+                }
+                Look::Blocked(place) => place,
+                Look::Empty(..) => return Ok(Take::Empty),
+                Look::Ended => return Ok(Take::Closed),
+            };
+            let loaded = Message::read(self.seg, place.word.block())
+                .and_then(|message| load(&mut Content::new(self.seg), message.cell));
+            // SeqCst: after the loads above (fence), and after the handle that `load` has published: still there, so
+            // what was read belongs to it, and the handle was in time.
+            std::sync::atomic::fence(SeqCst);
+            if place.place.load(SeqCst) == place.word.0 {
+                return loaded.map(Take::Taken);
+            }
+        }
+    }
+
+    /// TAKEN by us → consumed.
+    fn consume(&self, place: &Place<'s>) {
+        let consumed = place.word.consumed().0;
+        if self.channel.capacity.load(Acquire) == UNBOUNDED {
+            // Release: our loads of the message come before the place is anybody's. Nobody waits for room.
+            place.place.store(consumed, Release);
+        } else {
+            // SeqCst: and before our look for sleeping putters.
+            place.place.swap(consumed, SeqCst);
+        }
+    }
+
+    /// Moves the head on; says whom to wake.
+    fn after_takes(&mut self, n: usize) -> Result<()> {
+        self.memory.head_seen = self.rings.advance_head()?;
+        self.woken.putters |= n > 0;
+        // Others may sleep until the last message is gone.
+        self.woken.takers |= self.channel.sealed.load(SeqCst) != 0;
+        Ok(())
+    }
+}
+
+/// What [`Fifo::find`] has found.
+pub(crate) enum Seen<'s> {
+    /// The first message that can be taken, and the first place passed over on the way.
+    Message(Place<'s>, Option<Place<'s>>),
+    /// Nothing up to this position.
+    Nothing(u64),
+    /// Nothing, for ever.
+    Ended,
+}
+
+/// Puts back what a single operation has taken, unless disarmed: also when loading panics. In order, so that
+/// nobody finds a later message before an earlier one.
+struct Undo<'a, 's, H: Hand> {
+    hand: &'a mut H,
+    seg: &'s Segment,
+    taken: &'a [Place<'s>],
+    woken: &'a mut Woken,
+}
+
+impl<H: Hand> Undo<'_, '_, H> {
+    fn disarm(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl<H: Hand> Drop for Undo<'_, '_, H> {
+    fn drop(&mut self) {
+        for place in self.taken {
+            judge::give_back(self.seg, place.place, place.word);
+        }
+        self.woken.takers = true;
+        self.hand.end();
+    }
+}

@@ -1,0 +1,109 @@
+//! [`Hand`]: what the rings need of the thread that works on them: its slot's status, and blocks.
+
+use std::sync::atomic::Ordering;
+
+use coheap_objects::{Cell, kind};
+use coheap_segment::word::Word1;
+use coheap_segment::{Off, Result, Segment};
+
+use crate::layout::{RingRecord, ring_bytes};
+use crate::message::{ENVELOPE_BYTES, ENVELOPE_CELL, Message};
+use crate::rings::Supply;
+use crate::word::{Owner, SlotWord};
+
+/// A thread that works on rings. One single operation at a time.
+pub(crate) trait Hand {
+    fn segment(&self) -> &Segment;
+    /// The thread's own slot.
+    fn slot(&self) -> u16;
+    /// Begins a single operation: status DIRECT(seq); gives seq's tag. Visible to others before any later CAS.
+    fn begin(&mut self) -> u8;
+    /// DIRECT → COMMITTED: what the operation owns takes effect, all of it.
+    fn decide(&mut self);
+    /// Status IDLE(seq + 1).
+    fn end(&mut self);
+    /// A fresh block, of which the first two words are set.
+    fn alloc(&mut self, bytes: u64) -> Result<Off>;
+    /// Frees a block that nobody else can reach.
+    fn free(&mut self, at: Off) -> Result<()>;
+}
+
+/// Brings a fresh block to life.
+pub(crate) fn finish(seg: &Segment, at: Off, kind: u8, flags: u8, low: u32) -> Result<()> {
+    let word1 = seg.word(at + 8)?;
+    // Release: what the block holds comes before its type.
+    word1.store(Word1(word1.load(Ordering::Relaxed)).live(kind, flags, low).0, Ordering::Release);
+    Ok(())
+}
+
+/// The block of a message: the identity itself, or a fresh envelope.
+pub(crate) fn wrap(hand: &mut impl Hand, cell: Cell) -> Result<Off> {
+    if cell.is_identity() {
+        return Ok(cell.offset());
+    }
+    let at = hand.alloc(ENVELOPE_BYTES)?;
+    // Relaxed: the CAS of the place publishes it.
+    hand.segment().word(at + ENVELOPE_CELL)?.store(cell.0, Ordering::Relaxed);
+    finish(hand.segment(), at, kind::ENVELOPE, 0, 0)?;
+    Ok(at)
+}
+
+/// A fresh ring.
+pub(crate) fn ring(hand: &mut impl Hand, places: u64) -> Result<Off> {
+    let at = hand.alloc(ring_bytes(places))?;
+    for i in 2..size_of::<RingRecord>() as u64 / 8 {
+        hand.segment().word(at + i * 8)?.store(0, Ordering::Relaxed);
+    }
+    finish(hand.segment(), at, kind::RING, 0, places as u32)?;
+    Ok(at)
+}
+
+/// Frees what the taker of a message frees: the envelope first, so that who still reads the content under it can
+/// tell.
+pub(crate) fn free_message(hand: &mut impl Hand, message: &Message) -> Result<()> {
+    if message.envelope != 0 {
+        hand.free(message.envelope)?;
+        if let Some(content) = message.content() {
+            hand.free(content)?;
+        }
+    }
+    Ok(())
+}
+
+/// A putter of one cell.
+pub(crate) struct Putter<'h, H: Hand> {
+    pub hand: &'h mut H,
+    pub places: u64,
+    pub cell: Cell,
+    /// PUTTING by this owner; `None`: FULL at once.
+    pub owner: Option<Owner>,
+    /// The message's block, 0: not yet made.
+    pub block: Off,
+}
+
+impl<H: Hand> Putter<'_, H> {
+    /// The message has not gone in: an envelope that was made for it is freed, its content not.
+    pub fn discard(&mut self) -> Result<()> {
+        if self.block != 0 && !self.cell.is_identity() {
+            self.hand.free(self.block)?;
+        }
+        self.block = 0;
+        Ok(())
+    }
+}
+
+impl<H: Hand> Supply for Putter<'_, H> {
+    fn ring(&mut self) -> Result<Off> {
+        ring(self.hand, self.places)
+    }
+    #[inline]
+    fn word(&mut self, lap: u64) -> Result<SlotWord> {
+        if self.block == 0 {
+            self.block = wrap(self.hand, self.cell)?;
+        }
+        Ok(match self.owner {
+            None => SlotWord::full(lap, self.block),
+            Some(owner) => SlotWord::putting(lap, owner, self.block),
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! What travels: an identity as it is, anything else in an envelope.
+//!
+//! The word of a place holds the offset of a block. For a live object that is the object. A number, a string or
+//! another by-value cell stands in an *envelope*, a block of kind ENVELOPE whose word 2 is the cell; its taker
+//! frees the envelope, and the by-value block that the cell alone refers to.
+
+use std::sync::atomic::Ordering;
+
+use coheap_objects::{Cell, Tag, kind};
+use coheap_segment::word::Word1;
+use coheap_segment::{Code, Error, Off, Result, Segment};
+use coheap_txn::{Block, Fault, Guard, Mem, Res};
+
+/// Bytes of an envelope.
+pub(crate) const ENVELOPE_BYTES: u64 = 24;
+/// Where its cell stands.
+pub(crate) const ENVELOPE_CELL: u64 = 16;
+
+/// A message as it is found in a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub cell: Cell,
+    /// The envelope, 0 for an identity.
+    pub envelope: Off,
+}
+
+impl Message {
+    /// What the block of a place holds. The words may be garbage, unless the place is the caller's; then garbage is
+    /// `ERR_COHEAP_CORRUPT`.
+    #[inline]
+    pub fn read(seg: &Segment, block: Off) -> Result<Message> {
+        // Relaxed: the load of the place's word was an Acquire, and pairs with the Release that published the block.
+        let kind = Word1(seg.word(block + 8)?.load(Ordering::Relaxed)).kind();
+        if kind == kind::ENVELOPE {
+            let cell = Cell(seg.word(block + ENVELOPE_CELL)?.load(Ordering::Relaxed));
+            return Ok(Message { cell, envelope: block });
+        }
+        let tag = match kind {
+            kind::RECORD => Tag::Record,
+            kind::ARRAY => Tag::Array,
+            kind::MAP => Tag::Map,
+            kind::SET => Tag::Set,
+            kind::BUFFER => Tag::Buffer,
+            kind::VIEW => Tag::View,
+            _ => return Err(Error::corrupt("a message that is none", block)),
+        };
+        Ok(Message { cell: Cell::reference(tag, block), envelope: 0 })
+    }
+
+    /// The block to be freed besides the envelope, by whoever has taken the message.
+    pub fn content(&self) -> Option<Off> {
+        self.cell.is_by_value_block().then(|| self.cell.offset())
+    }
+}
+
+/// The door to a message that the caller has taken: nobody else writes it, so a load is a load. (In a transaction,
+/// and for a peek, the loads may give garbage, and the caller of the loader finds out afterwards.) Nothing can be
+/// written through it.
+pub struct Content<'s> {
+    seg: &'s Segment,
+}
+
+impl<'s> Content<'s> {
+    pub(crate) fn new(seg: &'s Segment) -> Content<'s> {
+        Content { seg }
+    }
+}
+
+const READ_ONLY: Fault = Fault::Error(Error::new(Code::InvalidArgument, "a message is only read"));
+
+impl Mem for Content<'_> {
+    fn segment(&self) -> &Segment {
+        self.seg
+    }
+    fn load64(&mut self, _: Guard, at: Off) -> Res<u64> {
+        Ok(self.seg.word(at)?.load(Ordering::Relaxed))
+    }
+    fn store64(&mut self, _: Guard, _: Off, _: u64) -> Res<()> {
+        Err(READ_ONLY)
+    }
+    fn observe(&mut self, _: Guard) -> Res<()> {
+        Ok(())
+    }
+    fn reserve(&mut self, _: Guard) -> Res<()> {
+        Err(READ_ONLY)
+    }
+    fn version(&mut self, guard: Guard) -> Res<u64> {
+        Ok(coheap_segment::Word(self.seg.word(guard.0)?.load(Ordering::Relaxed)).version())
+    }
+    fn alloc(&mut self, _: u64) -> Res<Block> {
+        Err(READ_ONLY)
+    }
+    fn init64(&mut self, _: Off, _: u64) {}
+    fn finish(&mut self, _: Off, _: u8, _: u8, _: u32) {}
+    fn publish(&mut self, _: Off) {}
+    fn free(&mut self, _: Off) {}
+}

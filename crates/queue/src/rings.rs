@@ -1,0 +1,662 @@
+//! The rings of a FIFO channel: an unbounded sequence of places, in linked rings that are used again and again.
+//!
+//! After the array queues of Tsigas and Zhang (a place's word carries its lap; head and tail are hints that anyone
+//! moves on) and the linked rings of Morrison and Afek's LCRQ. Positions count from 0 and never wrap; position p
+//! is place p mod n of the ring with sequence number p / n.
+//!
+//! * A message exists from the CAS that writes FULL (or from its owner's decision), and nowhere else: no step of a
+//!   putter can leave something half done in others' way.
+//! * Position p is claimed only when all before it are: so `tail` lags the truth at most by what is being
+//!   claimed, and a claim succeeds only at the first EMPTY place.
+//! * `head` passes only what is consumed, and that is final. Hence `tail - head` is never less than the messages
+//!   there are: a stale `head` makes a putter careful, never careless.
+//! * A ring whose places are all consumed rests on a stack (Treiber's, with a count against ABA) and comes back
+//!   as a later ring. Who still holds a reference to it sees foreign laps in its places, or a foreign number in
+//!   its `next`, and starts over.
+//!
+//! All loads and CASes of places, positions and links are SeqCst where a sleeper's last look depends on them: on
+//! x86-64 and arm64 that costs nothing over Acquire and Release. Putter: CAS of the place, then load of the
+//! sleepers' flag; sleeper: store of the flag, then load of the place. In the total order of these four one of the
+//! two sees the other.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+
+use coheap_segment::{Error, Off, Result, Segment};
+
+use crate::judge::{self, Settled, Verdict, judge};
+use crate::layout::{ChannelRecord, Ring, UNBOUNDED};
+use crate::word::{Link, Owner, SlotWord, State, lap_of};
+
+/// Steps after which a walk or a retry is a corrupt segment, not bad luck.
+const MANY: u32 = 1 << 26;
+/// Undecided places that a taker passes over at most.
+const PASSED: usize = 32;
+
+/// A FIFO channel's rings, seen by one thread.
+pub(crate) struct Rings<'s> {
+    seg: &'s Segment,
+    channel: &'s ChannelRecord,
+    /// Places of a ring: a power of two.
+    n: u64,
+    /// The thread's own slot.
+    me: u16,
+}
+
+/// A claimed or found place.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'s> {
+    pub pos: u64,
+    pub word: SlotWord,
+    pub place: &'s AtomicU64,
+}
+
+/// What became of the wish to put.
+pub(crate) enum Claim<'s> {
+    At(Place<'s>),
+    Full,
+    Sealed,
+}
+
+/// What a taker sees.
+pub(crate) enum Look<'s> {
+    /// The first message that can be taken, and the first place passed over on the way.
+    Found(Place<'s>, Option<Place<'s>>),
+    /// Nothing up to this position, but for places passed over that count as taken, or as not yet put.
+    Empty(u64, Option<Place<'s>>),
+    /// Nothing, unless this undecided taker fails.
+    Blocked(Place<'s>),
+    /// Nothing, and nothing will come.
+    Ended,
+}
+
+/// What the rings need of a putter while it claims.
+pub(crate) trait Supply {
+    /// The offset of a new ring: its word 1 says so, its places may be anything.
+    fn ring(&mut self) -> Result<Off>;
+    /// What to write into a free place of this lap. May be asked more than once.
+    fn word(&mut self, lap: u64) -> Result<SlotWord>;
+}
+
+/// Where a taker of several messages goes on.
+#[derive(Default)]
+pub(crate) struct Cursor<'s> {
+    spot: Option<Spot<'s>>,
+    passed: Passed<'s>,
+}
+
+/// A position on its way along the rings.
+#[derive(Clone, Copy)]
+struct Spot<'s> {
+    pos: u64,
+    /// The number of `ring`: that of `pos`, or one less at a boundary.
+    seq: u64,
+    ring: Ring<'s>,
+}
+
+enum Enter {
+    Here,
+    /// No ring for this position yet.
+    End,
+    /// There will be none.
+    Sealed,
+    /// The ring has been put to another use: start over.
+    Stale,
+}
+
+/// How a claimed run is told from garbage.
+fn stuck(at: Off) -> Error {
+    Error::corrupt("a channel whose rings do not add up", at)
+}
+
+impl<'s> Rings<'s> {
+    pub fn new(seg: &'s Segment, channel: &'s ChannelRecord, n: u64, me: u16) -> Rings<'s> {
+        debug_assert!(n.is_power_of_two());
+        Rings { seg, channel, n, me }
+    }
+
+    fn seq_of(&self, pos: u64) -> u64 {
+        pos >> self.n.trailing_zeros()
+    }
+
+    fn place(&self, spot: &Spot<'s>) -> &'s AtomicU64 {
+        &spot.ring.places[(spot.pos & (self.n - 1)) as usize]
+    }
+
+    /// Goes on to the ring of `spot.pos`, which is `spot.ring` or the next.
+    fn enter(&self, spot: &mut Spot<'s>) -> Result<Enter> {
+        let seq = self.seq_of(spot.pos);
+        if seq == spot.seq {
+            return Ok(Enter::Here);
+        }
+        let next = Link(spot.ring.record.next.load(SeqCst));
+        if next == Link::none(spot.seq) {
+            return Ok(Enter::End);
+        }
+        if next == Link::seal(spot.seq) {
+            return Ok(Enter::Sealed);
+        }
+        if !next.is_of(spot.seq) || seq != spot.seq + 1 {
+            return Ok(Enter::Stale);
+        }
+        *spot = Spot { pos: spot.pos, seq, ring: Ring::at(self.seg, next.block(), self.n)? };
+        Ok(Enter::Here)
+    }
+
+    // ---- the tail
+
+    fn tail(&self) -> Result<(Spot<'s>, Enter)> {
+        for _ in 0..MANY {
+            let pos = self.channel.tail.load(SeqCst);
+            let hint = Link(self.channel.tail_ring.load(SeqCst));
+            let seq = self.seq_of(pos);
+            if hint.is_of(seq) {
+                return Ok((Spot { pos, seq, ring: Ring::at(self.seg, hint.block(), self.n)? }, Enter::Here));
+            }
+            if hint.is_of(seq + 1) {
+                // the ring before is claimed to its end, or its successor would not be here
+                self.tail_to((seq + 1) * self.n);
+            } else if seq > 0 && hint.is_of(seq - 1) {
+                let mut spot = Spot { pos, seq: seq - 1, ring: Ring::at(self.seg, hint.block(), self.n)? };
+                match self.enter(&mut spot)? {
+                    Enter::Here => self.tail_ring_to(hint, seq, spot.ring.at),
+                    Enter::Stale => {}
+                    end => return Ok((spot, end)),
+                }
+            }
+            // else: the two words were read at different times
+            std::hint::spin_loop();
+        }
+        Err(stuck(self.channel.tail.load(SeqCst)))
+    }
+
+    fn tail_ring_to(&self, hint: Link, seq: u64, ring: Off) {
+        let _ = self.channel.tail_ring.compare_exchange(hint.0, Link::new(seq, ring).0, SeqCst, SeqCst);
+    }
+
+    /// All positions before `pos` are claimed.
+    pub fn tail_to(&self, pos: u64) {
+        let mut seen = self.channel.tail.load(SeqCst);
+        while seen < pos {
+            match self.channel.tail.compare_exchange_weak(seen, pos, SeqCst, SeqCst) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Claims the first free place: EMPTY → `supply.word(lap)`, and moves the tail on. `own` places that the same transaction takes leave as much more room.
+    /// `head_seen` is what this thread knows of the head. Lock-free.
+    pub fn claim(&self, own: u64, head_seen: &mut u64, supply: &mut impl Supply) -> Result<Claim<'s>> {
+        for _ in 0..MANY {
+            let (spot, state) = self.tail()?;
+            if self.is_full(&spot, own, head_seen)? {
+                return Ok(Claim::Full);
+            }
+            match state {
+                Enter::Sealed => return Ok(Claim::Sealed),
+                Enter::End => {
+                    self.append(&spot, supply)?;
+                    continue;
+                }
+                _ => {}
+            }
+            let lap = lap_of(spot.seq);
+            let place = self.place(&spot);
+            let seen = SlotWord(place.load(SeqCst));
+            if seen == SlotWord::empty(lap) {
+                let word = supply.word(lap)?;
+                if place.compare_exchange(seen.0, word.0, SeqCst, SeqCst).is_ok() {
+                    let _ = self.channel.tail.compare_exchange(spot.pos, spot.pos + 1, SeqCst, SeqCst);
+                    return Ok(Claim::At(Place { pos: spot.pos, word, place }));
+                }
+            } else if seen == SlotWord::seal(lap) {
+                return Ok(Claim::Sealed);
+            } else {
+                // claimed, or long consumed: either way the tail is further on
+                let _ = self.channel.tail.compare_exchange(spot.pos, spot.pos + 1, SeqCst, SeqCst);
+            }
+        }
+        Err(stuck(self.channel.tail.load(SeqCst)))
+    }
+
+    /// True if a message at `spot`, the tail, would be one too many.
+    fn is_full(&self, spot: &Spot<'s>, own: u64, head_seen: &mut u64) -> Result<bool> {
+        let capacity = self.channel.capacity.load(SeqCst);
+        if capacity == UNBOUNDED || spot.pos.saturating_sub(*head_seen) < capacity {
+            return Ok(false);
+        }
+        *head_seen = self.advance_head()?;
+        let used = spot.pos.saturating_sub(*head_seen);
+        if used < capacity.saturating_add(own) {
+            return Ok(false);
+        }
+        // places behind a taker that hesitates, and tombstones, hold no message
+        Ok(used - self.holes_before(spot.pos)?.min(used) >= capacity.saturating_add(own))
+    }
+
+    /// Adds a ring behind `spot.ring`, the last.
+    fn append(&self, spot: &Spot<'s>, supply: &mut impl Supply) -> Result<()> {
+        let ring = match self.wake_ring()? {
+            Some(ring) => ring,
+            None => {
+                let ring = Ring::at(self.seg, supply.ring()?, self.n)?;
+                self.remember(&ring);
+                ring
+            }
+        };
+        self.format(&ring, spot.seq + 1);
+        let link = Link::new(spot.seq, ring.at);
+        // SeqCst: Release publishes the formatted places; and a sleeper may have looked at this very word.
+        if spot.ring.record.next.compare_exchange(Link::none(spot.seq).0, link.0, SeqCst, SeqCst).is_err() {
+            self.rest(&ring)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a ring that nobody uses the one with number `seq`. Plain stores: whoever still holds an old
+    /// reference CASes from words of an older lap only.
+    pub fn format(&self, ring: &Ring<'s>, seq: u64) {
+        use std::sync::atomic::Ordering::Relaxed;
+        for place in ring.places {
+            place.store(SlotWord::empty(lap_of(seq)).0, Relaxed);
+        }
+        ring.record.next.store(Link::none(seq).0, SeqCst);
+    }
+
+    /// Puts a new ring on the list of all.
+    pub fn remember(&self, ring: &Ring<'s>) {
+        let mut first = self.channel.rings.load(SeqCst);
+        loop {
+            ring.record.made_before.store(first, SeqCst);
+            match self.channel.rings.compare_exchange_weak(first, ring.at, SeqCst, SeqCst) {
+                Ok(_) => return,
+                Err(now) => first = now,
+            }
+        }
+    }
+
+    fn rest(&self, ring: &Ring<'s>) -> Result<()> {
+        for _ in 0..MANY {
+            let top = Link(self.channel.spare.load(SeqCst));
+            ring.record.rests_before.store(top.block(), SeqCst);
+            let new = Link::new((top.0 >> 32) + 1, ring.at);
+            if self.channel.spare.compare_exchange(top.0, new.0, SeqCst, SeqCst).is_ok() {
+                return Ok(());
+            }
+        }
+        Err(stuck(ring.at))
+    }
+
+    fn wake_ring(&self) -> Result<Option<Ring<'s>>> {
+        for _ in 0..MANY {
+            let top = Link(self.channel.spare.load(SeqCst));
+            if top.block() == 0 {
+                return Ok(None);
+            }
+            let ring = Ring::at(self.seg, top.block(), self.n)?;
+            let below = ring.record.rests_before.load(SeqCst);
+            let new = Link::new(top.0 >> 32, below);
+            // the count grows at each rest: if `ring` was woken and rests again, this fails
+            if self.channel.spare.compare_exchange(top.0, new.0, SeqCst, SeqCst).is_ok() {
+                return Ok(Some(ring));
+            }
+        }
+        Err(stuck(self.channel.spare.load(SeqCst)))
+    }
+
+    // ---- the head
+
+    fn head(&self) -> Result<Spot<'s>> {
+        for _ in 0..MANY {
+            let pos = self.channel.head.load(SeqCst);
+            let hint = Link(self.channel.head_ring.load(SeqCst));
+            let seq = self.seq_of(pos);
+            if hint.is_of(seq) {
+                return Ok(Spot { pos, seq, ring: Ring::at(self.seg, hint.block(), self.n)? });
+            }
+            if seq > 0 && hint.is_of(seq - 1) {
+                let mut spot = Spot { pos, seq: seq - 1, ring: Ring::at(self.seg, hint.block(), self.n)? };
+                let done = spot.ring;
+                match self.enter(&mut spot)? {
+                    Enter::Here => self.leave_ring(hint, &done, &spot)?,
+                    Enter::Stale => {}
+                    _ => return Ok(spot),
+                }
+            }
+            std::hint::spin_loop();
+        }
+        Err(stuck(self.channel.head.load(SeqCst)))
+    }
+
+    /// The head has passed all places of `done`: it comes to rest, by the hand that moves the head on.
+    fn leave_ring(&self, hint: Link, done: &Ring<'s>, next: &Spot<'s>) -> Result<()> {
+        // first nobody may find it by the tail any more: all of it is consumed, hence claimed
+        self.tail_to(next.pos);
+        let tail = Link(self.channel.tail_ring.load(SeqCst));
+        if tail == hint {
+            self.tail_ring_to(tail, next.seq, next.ring.at);
+        }
+        let new = Link::new(next.seq, next.ring.at);
+        if self.channel.head_ring.compare_exchange(hint.0, new.0, SeqCst, SeqCst).is_ok() {
+            self.rest(done)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the head over what is consumed; gives its position.
+    pub fn advance_head(&self) -> Result<u64> {
+        let mut tries = 0;
+        'again: while tries < MANY {
+            let mut spot = self.head()?;
+            loop {
+                tries += 1;
+                match self.enter(&mut spot)? {
+                    Enter::Here => {}
+                    Enter::Stale => continue 'again,
+                    _ => return Ok(spot.pos),
+                }
+                let seen = SlotWord(self.place(&spot).load(SeqCst));
+                if !self.is_consumed(seen, &spot) {
+                    return Ok(spot.pos);
+                }
+                if self.channel.head.compare_exchange(spot.pos, spot.pos + 1, SeqCst, SeqCst).is_err() {
+                    continue 'again;
+                }
+                spot.pos += 1;
+                if self.seq_of(spot.pos) != spot.seq {
+                    continue 'again;
+                }
+            }
+        }
+        Err(stuck(self.channel.head.load(SeqCst)))
+    }
+
+    /// True if the place is of a later lap: its message has been taken (or the ring serves again: then too).
+    fn is_consumed(&self, seen: SlotWord, spot: &Spot<'s>) -> bool {
+        seen.lap() != lap_of(spot.seq)
+    }
+
+    /// The head stands still at `pos` or before, though places up to `pos` are consumed.
+    pub fn note_hole(&self, pos: u64) {
+        self.channel.holes.fetch_max(pos + 1, SeqCst);
+    }
+
+    /// How many places between head and `tail` hold no message. Looks at those only that somebody noted.
+    fn holes_before(&self, tail: u64) -> Result<u64> {
+        let noted = self.channel.holes.load(SeqCst).min(tail);
+        let mut count = 0;
+        self.each_place(|pos, word, consumed| {
+            let tombstone = word.state() == State::Putting && judge(self.seg, word.owner()) == Verdict::Over;
+            let taken = word.state() == State::Taken && judge(self.seg, word.owner()) == Verdict::Committed;
+            if pos < noted && (consumed || tombstone || taken) {
+                count += 1;
+            }
+            pos + 1 < noted
+        })?;
+        Ok(count)
+    }
+
+    /// Shows all places from the head on, with whether each is consumed, until told to stop. Starts over, once a
+    /// ring is left behind: `f` must not mind.
+    fn each_place(&self, mut f: impl FnMut(u64, SlotWord, bool) -> bool) -> Result<()> {
+        let mut spot = self.head()?;
+        for _ in 0..MANY {
+            match self.enter(&mut spot)? {
+                Enter::Here => {}
+                _ => return Ok(()),
+            }
+            let seen = SlotWord(self.place(&spot).load(SeqCst));
+            let consumed = self.is_consumed(seen, &spot);
+            if !consumed && matches!(seen.state(), State::Empty | State::Seal) {
+                return Ok(());
+            }
+            if !f(spot.pos, seen, consumed) {
+                return Ok(());
+            }
+            spot.pos += 1;
+        }
+        Err(stuck(spot.pos))
+    }
+
+    /// Messages there are now, as somebody outside of any transaction sees it, plus what `mine` takes. A count of
+    /// places, made exact near the head and wherever holes were noted.
+    pub fn len(&self, mine: Option<Owner>) -> Result<u64> {
+        const NEAR: u64 = 64;
+        let head = self.advance_head()?;
+        let tail = self.channel.tail.load(SeqCst);
+        let exact = (head + NEAR).max(self.channel.holes.load(SeqCst));
+        let (mut missing, mut seen) = (0, 0);
+        self.each_place(|pos, word, consumed| {
+            if pos >= exact {
+                return false;
+            }
+            seen = pos + 1;
+            missing += u64::from(consumed || !self.counts(word, mine));
+            true
+        })?;
+        Ok(tail.max(seen).saturating_sub(head).saturating_sub(missing))
+    }
+
+    /// True if the place holds a message for a bystander: one that an undecided transaction takes is still there,
+    /// one that it puts is not yet there. A single operation's TAKEN has happened.
+    fn counts(&self, word: SlotWord, mine: Option<Owner>) -> bool {
+        match word.state() {
+            State::Full => true,
+            State::Putting => judge(self.seg, word.owner()) == Verdict::Committed,
+            State::Taken if Some(word.owner()) == mine => false,
+            State::Taken => matches!(judge(self.seg, word.owner()), Verdict::Undecided | Verdict::Over),
+            _ => false,
+        }
+    }
+
+    /// Looks for the first message that can be taken. What is decided on the way is settled; what is not is passed
+    /// over, and looked at again before the verdict, else a producer's order breaks. `mine`: places of this
+    /// attempt are as good as consumed. `woken` is told of places settled for others. `cursor` is fresh, or comes
+    /// from a look that found something which is not to be found again.
+    pub fn look(&self, cursor: &mut Cursor<'s>, mine: Option<Owner>, woken: &mut Woken) -> Result<Look<'s>> {
+        let mut tries = 0;
+        'again: while tries < MANY {
+            let mut at_head = false;
+            let mut spot = match cursor.spot.take() {
+                Some(spot) => spot,
+                None => {
+                    at_head = true;
+                    cursor.passed.clear();
+                    self.head()?
+                }
+            };
+            let passed = &mut cursor.passed;
+            let verdict = loop {
+                tries += 1;
+                match self.enter(&mut spot)? {
+                    Enter::Here => {}
+                    Enter::Stale => continue 'again,
+                    Enter::End => break None,
+                    Enter::Sealed => break Some(State::Seal),
+                }
+                let place = self.place(&spot);
+                let seen = SlotWord(place.load(SeqCst));
+                if self.is_consumed(seen, &spot) {
+                    // only over what is consumed from the head on
+                    at_head = at_head
+                        && self.channel.head.compare_exchange(spot.pos, spot.pos + 1, SeqCst, SeqCst).is_ok();
+                    spot.pos += 1;
+                    if at_head && self.seq_of(spot.pos) != spot.seq {
+                        continue 'again; // lets the ring come to rest
+                    }
+                    continue;
+                }
+                let here = Place { pos: spot.pos, word: seen, place };
+                match seen.state() {
+                    State::Full => {
+                        if !passed.still_stand(self.seg) {
+                            continue 'again;
+                        }
+                        cursor.spot = Some(Spot { pos: spot.pos + 1, ..spot });
+                        return Ok(Look::Found(here, cursor.passed.first()));
+                    }
+                    State::Empty => break None,
+                    State::Seal => break Some(State::Seal),
+                    State::Taken if Some(seen.owner()) == mine => {}
+                    State::Putting | State::Taken => match self.settle(&here, woken) {
+                        Settled::Stands(verdict) => {
+                            if !passed.add(here, verdict) {
+                                break None; // so many: as if there were nothing behind them
+                            }
+                        }
+                        _ => continue 'again,
+                    },
+                    State::Garbage => return Err(stuck(spot.pos)),
+                }
+                at_head = false;
+                spot.pos += 1;
+            };
+            if !passed.still_stand(self.seg) {
+                continue 'again;
+            }
+            return Ok(match (passed.taker(), passed.first(), verdict) {
+                (Some(taker), ..) => Look::Blocked(taker),
+                (None, None, Some(_)) => Look::Ended,
+                (None, first, _) => Look::Empty(spot.pos, first),
+            });
+        }
+        Err(stuck(self.channel.head.load(SeqCst)))
+    }
+
+    /// Settles a place of somebody else.
+    pub fn settle(&self, here: &Place<'s>, woken: &mut Woken) -> Settled {
+        let settled = judge::settle(self.seg, self.me, here.place, here.word);
+        self.settled(here, settled, woken);
+        settled
+    }
+
+    /// Ends the attempt that owns the place if it can be ended without its owner, and settles it.
+    pub fn overrule(&self, here: &Place<'s>, woken: &mut Woken) -> Settled {
+        let settled = judge::overrule(self.seg, self.me, here.place, here.word);
+        self.settled(here, settled, woken);
+        settled
+    }
+
+    fn settled(&self, here: &Place<'s>, settled: Settled, woken: &mut Woken) {
+        match settled {
+            Settled::Appeared => woken.takers = true,
+            Settled::Gone => {
+                self.note_hole(here.pos);
+                woken.putters = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// FULL → TAKEN by `owner`, if nobody was quicker. `Place` as it then is.
+    pub fn take(&self, found: &Place<'s>, owner: Owner) -> Option<Place<'s>> {
+        let word = found.word.taken(owner);
+        match found.place.compare_exchange(found.word.0, word.0, SeqCst, SeqCst) {
+            Ok(_) => Some(Place { word, ..*found }),
+            Err(_) => None,
+        }
+    }
+
+    /// A place that the caller's attempt, which comes to nothing, has claimed → a tombstone.
+    pub fn withdraw(&self, claimed: &Place<'s>) {
+        let to = claimed.word.consumed().0;
+        if claimed.place.compare_exchange(claimed.word.0, to, SeqCst, SeqCst).is_ok() {
+            self.note_hole(claimed.pos);
+        }
+    }
+
+    /// The end of the channel: EMPTY → SEAL at the tail. False if it was sealed before.
+    pub fn seal(&self) -> Result<bool> {
+        for _ in 0..MANY {
+            let (spot, state) = self.tail()?;
+            match state {
+                Enter::Sealed => return Ok(false),
+                Enter::End => {
+                    let (none, seal) = (Link::none(spot.seq).0, Link::seal(spot.seq).0);
+                    if spot.ring.record.next.compare_exchange(none, seal, SeqCst, SeqCst).is_ok() {
+                        return Ok(true);
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            let lap = lap_of(spot.seq);
+            let place = self.place(&spot);
+            let seen = SlotWord(place.load(SeqCst));
+            if seen == SlotWord::seal(lap) {
+                return Ok(false);
+            }
+            if seen == SlotWord::empty(lap) {
+                if place.compare_exchange(seen.0, SlotWord::seal(lap).0, SeqCst, SeqCst).is_ok() {
+                    return Ok(true);
+                }
+            } else {
+                let _ = self.channel.tail.compare_exchange(spot.pos, spot.pos + 1, SeqCst, SeqCst);
+            }
+        }
+        Err(stuck(self.channel.tail.load(SeqCst)))
+    }
+
+    /// True if nothing can be put any more.
+    pub fn is_sealed(&self) -> Result<bool> {
+        let (spot, state) = self.tail()?;
+        Ok(match state {
+            Enter::Sealed => true,
+            Enter::Here => self.place(&spot).load(SeqCst) == SlotWord::seal(lap_of(spot.seq)).0,
+            _ => false,
+        })
+    }
+}
+
+/// Whom settled places concern.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Woken {
+    pub takers: bool,
+    pub putters: bool,
+}
+
+/// The places that a taker has passed over. Mostly none: then nothing is allocated.
+#[derive(Default)]
+struct Passed<'s>(Vec<(Place<'s>, Verdict)>);
+
+impl<'s> Passed<'s> {
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// False: no room.
+    fn add(&mut self, here: Place<'s>, verdict: Verdict) -> bool {
+        if self.0.len() == PASSED {
+            return false;
+        }
+        self.0.push((here, verdict));
+        true
+    }
+
+    fn first(&self) -> Option<Place<'s>> {
+        self.0.first().map(|(here, _)| *here)
+    }
+
+    /// The first that an undecided transaction takes.
+    fn taker(&self) -> Option<Place<'s>> {
+        let undecided =
+            |p: &&(Place<'s>, Verdict)| p.0.word.state() == State::Taken && p.1 == Verdict::Undecided;
+        self.0.iter().find(undecided).map(|(here, _)| *here)
+    }
+
+    /// True if none of them has become a message meanwhile.
+    fn still_stand(&self, seg: &Segment) -> bool {
+        self.0.iter().all(|(here, _)| {
+            let now = SlotWord(here.place.load(SeqCst));
+            if now != here.word {
+                return now.lap() != here.word.lap();
+            }
+            match (now.state(), judge(seg, now.owner())) {
+                (_, Verdict::Undecided | Verdict::Direct) => true,
+                (State::Putting, verdict) => verdict == Verdict::Over,
+                (_, verdict) => verdict == Verdict::Committed,
+            }
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! [`SlotWord`]: one place of a ring, the word whose CAS publishes, takes and gives back a message.
+//!
+//! ```text
+//!  63       47 46       45  42 41     32 31              0
+//! |   lap 17  | putting | tag 4 | owner 10 |   block/16 32   |
+//!
+//!  EMPTY    lap  0  0   0      0       nobody has put here in this lap
+//!  PUTTING  lap  1  tag owner  block   part of a commit that is not yet known to be decided
+//!  FULL     lap  0  0   0      block   a message
+//!  TAKEN    lap  0  tag owner  block   somebody is taking it; comes back if its taker fails
+//!  SEAL     lap  1  0   0      0       the channel is closed: nothing follows
+//! ```
+//!
+//! `lap` is the low part of the sequence number of the ring that the place is part of. A place that has been
+//! consumed, or left by an aborted put (a tombstone), is EMPTY of the *next* lap, and stays so until its ring is
+//! used again: within a lap a place goes EMPTY → PUTTING → FULL ⇄ TAKEN → consumed, and only FULL ⇄ TAKEN recurs
+//! (see `judge` for what that asks of who gives back).
+
+use coheap_segment::Off;
+
+const LAP_BITS: u32 = 17;
+const LAP_SHIFT: u32 = 64 - LAP_BITS;
+const PUTTING: u64 = 1 << 46;
+const OWNERSHIP: u64 = (1 << 14) - 1 << 32;
+
+/// A place's word. A plain value; the rings load and CAS its bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct SlotWord(pub u64);
+
+/// What a place's word says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Empty,
+    Putting,
+    Full,
+    Taken,
+    Seal,
+    /// Bits that nobody writes.
+    Garbage,
+}
+
+/// The lap of a ring's sequence number.
+pub(crate) const fn lap_of(seq: u64) -> u64 {
+    seq & ((1 << LAP_BITS) - 1)
+}
+
+impl SlotWord {
+    pub const fn empty(lap: u64) -> SlotWord {
+        SlotWord(lap << LAP_SHIFT)
+    }
+    pub const fn full(lap: u64, block: Off) -> SlotWord {
+        SlotWord(lap << LAP_SHIFT | block >> 4)
+    }
+    pub const fn seal(lap: u64) -> SlotWord {
+        SlotWord(lap << LAP_SHIFT | PUTTING)
+    }
+    pub const fn putting(lap: u64, owner: Owner, block: Off) -> SlotWord {
+        SlotWord(lap << LAP_SHIFT | PUTTING | owner.bits() | block >> 4)
+    }
+    /// The FULL word, taken by `owner`.
+    pub const fn taken(self, owner: Owner) -> SlotWord {
+        SlotWord(self.0 | owner.bits())
+    }
+    /// The message that a PUTTING or TAKEN word is about, there for anybody.
+    pub const fn settled(self) -> SlotWord {
+        SlotWord(self.0 & !(OWNERSHIP | PUTTING))
+    }
+    /// The place behind which nothing is left of this lap.
+    pub const fn consumed(self) -> SlotWord {
+        SlotWord::empty(lap_of(self.lap() + 1))
+    }
+    pub const fn lap(self) -> u64 {
+        self.0 >> LAP_SHIFT
+    }
+    pub const fn owner(self) -> Owner {
+        Owner { slot: (self.0 >> 32 & 1023) as u16, tag: (self.0 >> 42 & 15) as u8 }
+    }
+    /// The offset of the message: an identity, or an envelope.
+    pub const fn block(self) -> Off {
+        (self.0 & 0xffff_ffff) << 4
+    }
+    pub const fn state(self) -> State {
+        let putting = self.0 & PUTTING != 0;
+        let owned = self.0 & OWNERSHIP != 0;
+        let block = self.0 as u32 != 0;
+        match (putting, owned, block) {
+            (false, false, false) => State::Empty,
+            (true, true, true) => State::Putting,
+            (false, false, true) => State::Full,
+            (false, true, true) => State::Taken,
+            (true, false, false) => State::Seal,
+            _ => State::Garbage,
+        }
+    }
+}
+
+/// Who puts or takes: a slot, and the low bits of its attempt's sequence number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub slot: u16,
+    pub tag: u8,
+}
+
+impl Owner {
+    const fn bits(self) -> u64 {
+        ((self.tag & 15) as u64) << 42 | ((self.slot & 1023) as u64) << 32
+    }
+}
+
+/// A reference to a ring that says which ring of the sequence is meant: `sequence number 32 | block/16 32`. A ring
+/// is used again and again; a stale reference is told by its number. In a ring's `next` the number is the ring's
+/// own, so that its "nothing yet" differs from use to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Link(pub u64);
+
+impl Link {
+    pub const fn new(seq: u64, block: Off) -> Link {
+        Link(seq << 32 | block >> 4)
+    }
+    /// No ring follows the one with this number yet.
+    pub const fn none(seq: u64) -> Link {
+        Link::new(seq, 0)
+    }
+    /// No ring will ever follow the one with this number: the channel is closed. (Offset 16 is in the header.)
+    pub const fn seal(seq: u64) -> Link {
+        Link::new(seq, 16)
+    }
+    pub const fn is_of(self, seq: u64) -> bool {
+        self.0 >> 32 == seq & 0xffff_ffff
+    }
+    pub const fn block(self) -> Off {
+        (self.0 & 0xffff_ffff) << 4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_keeps_its_fields_apart() {
+        let owner = Owner { slot: 1022, tag: 15 };
+        let top = (64 << 30) - 16;
+        let w = SlotWord::putting(lap_of(u64::MAX), owner, top);
+        assert_eq!(w.0, u64::MAX & !(1 << 32), "slot 1022 is 1023 without its lowest bit");
+        assert_eq!((w.lap(), w.owner(), w.block(), w.state()), (0x1ffff, owner, top, State::Putting));
+        assert_eq!(w.settled(), SlotWord::full(0x1ffff, top));
+        assert_eq!(w.consumed(), SlotWord::empty(0));
+        let full = SlotWord::full(5, 0x40);
+        assert_eq!((full.state(), full.taken(owner).state()), (State::Full, State::Taken));
+        assert_eq!(full.taken(owner).settled(), full);
+        assert_eq!(full.taken(owner).owner(), owner);
+        assert_eq!((SlotWord::empty(9).state(), SlotWord::seal(9).state()), (State::Empty, State::Seal));
+        assert_eq!(SlotWord(1 << 46 | 7).state(), State::Garbage);
+    }
+
+    #[test]
+    fn a_link_tells_one_use_of_a_ring_from_another() {
+        let link = Link::new(1 << 40 | 7, 0x1230);
+        assert!(link.is_of(7) && !link.is_of(8));
+        assert_eq!(link.block(), 0x1230);
+        assert_ne!(Link::none(7), Link::none(8));
+        assert_ne!(Link::none(7), Link::seal(7));
+    }
+}
