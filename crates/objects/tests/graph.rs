@@ -489,15 +489,20 @@ fn views_share_their_buffer_and_stay_inside_it() {
 #[test]
 fn sparse_arrays_keep_what_they_have_and_no_more() {
     let mut m = ScratchMem::new(4 << 20);
-    let sparse = |second: u32| {
+    let sparse = |elements: u32, second: u32| {
         wire(|w| {
             w.u8(tag::ARRAY);
             w.u32(0);
             w.u32(u32::MAX);
-            w.u32(2);
-            w.number(1.0);
-            w.text(&Str::from("the second one"));
-            w.u32(3);
+            w.u32(elements);
+            if elements == 0 {
+                w.u32(4);
+                w.property_key(&Key::index(0));
+                w.number(1.0);
+            } else {
+                w.number(1.0);
+                w.u32(3);
+            }
             w.property_key(&Key::index(second));
             w.number(2.0);
             w.property_key(&Key::index(u32::MAX - 1));
@@ -506,12 +511,13 @@ fn sparse_arrays_keep_what_they_have_and_no_more() {
             w.number(4.0);
         })
     };
-    let bytes = sparse(1_000_000);
-    let cell = built(&mut m, &bytes);
-    assert_eq!(deep(&mut m, cell), bytes);
-    assert_eq!(array::len(&mut m, cell.offset()).unwrap(), u32::MAX);
-    assert!(build(&mut m, &sparse(u32::MAX - 1), &mut no_handles).is_err(), "one index twice");
-    assert!(build(&mut m, &sparse(1), &mut no_handles).is_err(), "an index among the elements");
+    for elements in [0, 1] {
+        let cell = built(&mut m, &sparse(elements, 1_000_000));
+        assert_eq!(deep(&mut m, cell), sparse(0, 1_000_000));
+        assert_eq!(array::len(&mut m, cell.offset()).unwrap(), u32::MAX);
+    }
+    assert!(build(&mut m, &sparse(0, u32::MAX - 1), &mut no_handles).is_err(), "one index twice");
+    assert!(build(&mut m, &sparse(1, 0), &mut no_handles).is_err(), "an index among the elements");
 }
 
 #[test]

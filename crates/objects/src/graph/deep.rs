@@ -104,7 +104,7 @@ fn container<M: Mem + ?Sized>(
             rest.extend(entries.into_iter().map(|(key, cell)| Piece::Property(key, cell, guard)));
         }
         Tag::Array => {
-            let (length, elements, extra) = array_contents(m, at)?;
+            let (length, elements, extra) = array::contents(m, at)?;
             w.u8(tag::ARRAY);
             w.u32(id);
             w.u32(length);
@@ -147,34 +147,4 @@ fn container<M: Mem + ?Sized>(
         _ => return Err(Fault::Error(Error::corrupt("a container of no kind", at))),
     }
     Ok(())
-}
-
-/// {length, elements with their holes, further properties}
-type Contents = (u32, Vec<Cell>, Vec<(Key, Cell)>);
-
-/// All elements of an array that is dense enough are elements; of a sparse one, the first ones without a gap.
-fn array_contents<M: Mem + ?Sized>(m: &mut M, at: Off) -> Res<Contents> {
-    let length = array::len(m, at)?;
-    let present = array::present(m, at)?;
-    let mut elements = Vec::new();
-    let mut extra = Vec::new();
-    if length as usize <= 4 * present.len() + 1024 {
-        elements.resize(length as usize, Cell::HOLE);
-        for (i, cell) in present {
-            match elements.get_mut(i as usize) {
-                Some(place) => *place = cell,
-                None => return Err(Fault::Error(Error::corrupt("an element beyond its array's length", at))),
-            }
-        }
-    } else {
-        for (i, cell) in present {
-            if extra.is_empty() && i as usize == elements.len() {
-                elements.push(cell);
-            } else {
-                extra.push((Key::index(i), cell));
-            }
-        }
-    }
-    extra.extend(array::entries_named(m, at)?);
-    Ok((length, elements, extra))
 }
