@@ -62,7 +62,9 @@ fn main() {
         .collect();
     let at = |i: u64| objects[(i as usize).wrapping_mul(7919) % 1000];
     time("single write", 5_000_000, |i| ctx.write_with(&mut Set(at(i), i)).expect("written"));
-    time("single write, one object", 5_000_000, |i| ctx.write_with(&mut Set(objects[0], i)).expect("written"));
+    time("single write, one object", 5_000_000, |i| {
+        ctx.write_with(&mut Set(objects[0], i)).expect("written")
+    });
     time("single add", 5_000_000, |i| ctx.write_with(&mut Add(at(i), i)).expect("written"));
     time("single write, dyn", 5_000_000, |i| {
         let o = at(i);

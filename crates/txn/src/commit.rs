@@ -7,28 +7,32 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 
 use coheap_segment::word::NOBODY;
-use coheap_segment::{INLINE_REDO, Segment, Status, StatusWord, Word};
+use coheap_segment::{INLINE_REDO, Status, StatusWord, Word};
 
 use crate::barrier;
 use crate::contend::release;
 use crate::core::{Core, check_version};
 use crate::mem::{Fault, Res};
+use crate::party::{Hand, Party};
 use crate::slot::SlotState;
 use crate::transaction::{Stage, Txn, TxnMem};
 
 /// Commits the running attempt. On `Ok` it has taken effect and the slot is idle; on `Err` nothing has, and it still
 /// has to be rolled back.
 pub(crate) fn commit(core: &mut Core, t: &mut Txn) -> Res<()> {
-    let writes = t.entries.items().iter().any(|e| e.written);
+    let writes = !t.parties.is_empty() || t.entries.items().iter().any(|e| e.written);
     if writes {
         if !t.stands() {
             return Err(Fault::Aborted);
+        }
+        if !t.parties.is_empty() {
+            TxnMem::new(core, t).list_late()?;
         }
         log(core, t)?;
         let mut mem = TxnMem::new(core, t);
         mem.prepare()?;
         mem.decide()?;
-        apply(core.segment(), t);
+        apply(core, t);
     }
     end(core, t, writes);
     Ok(())
@@ -86,20 +90,77 @@ fn log(core: &mut Core, t: &mut Txn) -> Res<()> {
 }
 
 impl TxnMem<'_> {
+    /// Lists the words that parties want changed. They are taken in step 5 only: a channel's word is never reserved while
+    /// somebody's JavaScript runs.
+    fn list_late(&mut self) -> Res<()> {
+        let mut guards = Vec::new();
+        for party in &self.t.parties {
+            party.guards(&mut |guard| guards.push(guard));
+        }
+        for guard in guards {
+            let i = self.entry(guard)?;
+            if !self.t.entries.items()[i].locked && !self.t.entries.items()[i].written {
+                self.list(i)?;
+                self.t.locks += 1;
+            }
+            self.t.entries.get_mut(i).written = true;
+        }
+        Ok(())
+    }
+
+    /// Takes a word that is listed and not yet ours, C and owner at once.
+    #[cold]
+    fn take_late(&mut self, i: usize) -> Res<()> {
+        loop {
+            let e = &self.t.entries.items()[i];
+            let seen = Word(e.word.load(Acquire));
+            if seen.owner() != NOBODY || seen.changing() {
+                self.contend(i, seen)?;
+                continue;
+            }
+            if e.used && seen.version() != e.version {
+                return Err(self.t.invalid());
+            }
+            let t = &*self.t;
+            let mine = Word::new(t.slot.id, t.slot.tag(), seen.version(), true).with_waiters(seen.waiters());
+            // AcqRel: as in `prepare`.
+            if e.word.compare_exchange(seen.0, mine.0, AcqRel, Relaxed).is_ok() {
+                let e = self.t.entries.get_mut(i);
+                e.version = seen.version();
+                e.locked = true;
+                return Ok(());
+            }
+        }
+    }
+
+    fn each_party(&mut self, mut f: impl FnMut(&mut dyn Party, &mut Hand<'_>) -> Res<()>) -> Res<()> {
+        let mut parties = std::mem::take(&mut self.t.parties);
+        let mut hand = Hand { core: self.core, slot: &mut self.t.slot };
+        let done = parties.iter_mut().try_for_each(|party| f(&mut **party, &mut hand));
+        self.t.parties = parties;
+        done
+    }
+
     /// Step 5: from here on others see that we are about to decide.
     fn prepare(&mut self) -> Res<()> {
-        let t = &mut *self.t;
+        let t = &*self.t;
         let record = t.slot.record;
         let preparing = t.slot.status(Status::Preparing);
         // AcqRel: Release publishes the log; Acquire pairs with a wounder's CAS.
         if record.status.compare_exchange(t.active, preparing, AcqRel, Relaxed).is_err() {
             return Err(Fault::Aborted);
         }
-        t.active = preparing;
+        self.t.active = preparing;
         let mut newest = 0;
-        for i in 0..t.entries.len() {
+        for i in 0..self.t.entries.len() {
+            let t = &*self.t;
             let e = &t.entries.items()[i];
             if !e.written {
+                continue;
+            }
+            if !e.locked {
+                self.take_late(i)?;
+                newest = newest.max(self.t.entries.items()[i].version);
                 continue;
             }
             let mine = Word::new(t.slot.id, t.slot.tag(), e.version, false);
@@ -118,6 +179,9 @@ impl TxnMem<'_> {
             check_version(e.version, e.guard)?;
             newest = newest.max(e.version);
         }
+        if !self.t.parties.is_empty() {
+            self.each_party(|party, hand| party.prepare(hand))?;
+        }
         // Our C's are visible before we look at the clock and at what we have read: of two transactions that each
         // read what the other writes, at least one sees the other's C (model/write-skew.pml).
         barrier::fence_after_rmw();
@@ -126,7 +190,11 @@ impl TxnMem<'_> {
         check_version(wv, 0)?;
         record.wv.store(wv, Relaxed);
         barrier::fence_after_rmw();
-        self.validate()
+        self.validate()?;
+        if !self.t.parties.is_empty() {
+            self.each_party(|party, hand| party.validate(hand))?;
+        }
+        Ok(())
     }
 
     /// Step 6: the decision.
@@ -148,7 +216,8 @@ impl TxnMem<'_> {
 
 /// Step 7: first all stores, then all releases. (The other way round a reader could accept a body that the second
 /// group frees.)
-fn apply(segment: &'static Segment, t: &mut Txn) {
+fn apply(core: &mut Core, t: &mut Txn) {
+    let segment = core.segment();
     for w in t.overlay.items() {
         if w.present
             && let Ok(cell) = segment.word(w.at)
@@ -156,6 +225,13 @@ fn apply(segment: &'static Segment, t: &mut Txn) {
             barrier::stored(w.at, w.value);
             cell.store(w.value, Relaxed);
         }
+    }
+    if !t.parties.is_empty() {
+        // infallible
+        let _ = TxnMem::new(core, t).each_party(|party, hand| {
+            party.committed(hand);
+            Ok(())
+        });
     }
     let wv = t.slot.record.wv.load(Relaxed);
     for e in t.entries.items() {
@@ -207,6 +283,13 @@ pub(crate) fn roll_back(core: &mut Core, t: &mut Txn, remember: bool) {
         if e.locked {
             release(segment, e.guard, e.word, id, tag);
         }
+    }
+    if !t.parties.is_empty() {
+        // infallible
+        let _ = TxnMem::new(core, t).each_party(|party, hand| {
+            party.aborted(hand);
+            Ok(())
+        });
     }
     t.reads.clear();
     t.reads.extend(t.entries.items().iter().filter(|e| e.used).map(|e| (e.guard, e.version)));

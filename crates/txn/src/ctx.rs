@@ -10,6 +10,7 @@ use crate::commit::{commit, roll_back};
 use crate::contend::{self, Wait};
 use crate::core::{Core, Stats};
 use crate::direct::DirectMem;
+use crate::handles::Handles;
 use crate::mem::{Fault, Mem, Res};
 use crate::op::{Attempt, Dynamic, Generic, Op};
 use crate::slot::SlotState;
@@ -17,7 +18,7 @@ use crate::snapshot::SnapshotMem;
 use crate::transaction::{Stage, Txn, TxnMem, TxnOptions};
 
 /// Optimistic attempts of a single operation before it reserves.
-const OPTIMISTIC: u32 = 64;
+pub(crate) const OPTIMISTIC: u32 = 64;
 /// Repetitions that an operation may ask for inside one transaction (it lost a race for an insert-only table).
 const REPEATS: u32 = 10_000;
 
@@ -33,6 +34,7 @@ pub struct Ctx {
     pub(crate) ambient: Option<usize>,
     /// Number of fresh blocks of the transaction that were there before those that are pending.
     pending: Option<usize>,
+    pub(crate) handles: Handles,
     pub(crate) core: Core,
 }
 
@@ -43,7 +45,8 @@ impl Ctx {
         let id = participant.slot();
         let core = Core::new(participant, patience_ms);
         let own = Box::new(Txn::new(SlotState::new(&core, id)?));
-        Ok(Ctx { own, explicit: Vec::new(), serials: vec![0], ambient: None, pending: None, core })
+        let handles = Handles::adopt(core.segment(), &core.segment().participant(core.me()).handles);
+        Ok(Ctx { own, explicit: Vec::new(), serials: vec![0], ambient: None, pending: None, handles, core })
     }
 
     /// The heap.
@@ -140,7 +143,7 @@ impl Ctx {
         self.internal(&mut a, TxnOptions { reserve_reads: reserves, ..TxnOptions::default() }, false)
     }
 
-    fn look_at(&mut self, wait: &mut Wait, guard: Off, reads: bool) -> Result<()> {
+    pub(crate) fn look_at(&mut self, wait: &mut Wait, guard: Off, reads: bool) -> Result<()> {
         if guard == 0 {
             return Ok(());
         }
@@ -293,6 +296,24 @@ impl Ctx {
         Err(fault)
     }
 
+    /// Looks once more at what the last operation of the ambient transaction has read.
+    pub(crate) fn validate_last(&mut self, i: usize) -> Res<()> {
+        let Ctx { own, explicit, core, .. } = self;
+        let t = match i {
+            0 => own,
+            i => explicit[i - 1].as_mut().ok_or(Fault::Aborted)?,
+        };
+        if t.stage != Stage::Active {
+            return Err(Fault::Aborted);
+        }
+        let result = TxnMem::new(core, t).validate_last();
+        if result == Err(Fault::Aborted) {
+            roll_back(core, t, true);
+            self.pending = None;
+        }
+        result
+    }
+
     /// Builds blocks that the next successful write will link: they stay pending until then. `f` allocates, fills and
     /// finishes. If it fails, what it has built is gone.
     pub fn build<T>(&mut self, f: impl FnOnce(&mut dyn Mem) -> Res<T>) -> Res<T> {
@@ -328,6 +349,11 @@ impl Ctx {
         }
     }
 
+    /// The transaction that the pending blocks were part of was rolled back, and they with it.
+    pub(crate) fn forget_pending(&mut self) {
+        self.pending = None;
+    }
+
     /// Frees the pending blocks.
     pub fn discard(&mut self) {
         let Some(base) = self.pending.take() else { return };
@@ -360,5 +386,7 @@ impl Drop for Ctx {
         self.own.slot.drop_fresh(&mut self.core, 0);
         self.own.slot.built();
         self.own.slot.free_chains(&mut self.core);
+        let head = &self.core.segment().participant(self.core.me()).handles;
+        self.handles.clear(&mut self.core.alloc, head);
     }
 }

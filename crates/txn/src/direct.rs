@@ -43,16 +43,7 @@ impl<'a> DirectMem<'a> {
     #[inline(always)]
     pub(crate) fn new(core: &'a mut Core, slot: &'a mut SlotState) -> DirectMem<'a> {
         let segment = core.segment();
-        DirectMem {
-            core,
-            slot,
-            segment,
-            guard: 0,
-            word: None,
-            seen: Word(0),
-            touched: false,
-            len: 0,
-        }
+        DirectMem { core, slot, segment, guard: 0, word: None, seen: Word(0), touched: false, len: 0 }
     }
 
     /// The guard that the attempt has met, 0 if none.

@@ -76,17 +76,17 @@ impl Ctx {
     }
 
     /// The position in `ambient`'s numbering, if the transaction has not ended.
-    fn position(&self, t: TxnId) -> Option<usize> {
+    pub(crate) fn position(&self, t: TxnId) -> Result<usize> {
         let i = t.index as usize;
         let alive = match i {
             0 => self.own.stage != Stage::Ended && !self.own.internal,
             i => self.explicit.get(i - 1).is_some_and(Option::is_some),
         };
-        (alive && self.serials[i] == t.serial).then_some(i)
+        if alive && self.serials[i] == t.serial { Ok(i) } else { Err(ended()) }
     }
 
     pub(crate) fn txn(&mut self, t: TxnId) -> Result<&mut Txn> {
-        match self.position(t).ok_or_else(ended)? {
+        match self.position(t)? {
             0 => Ok(&mut self.own),
             i => self.explicit[i - 1].as_deref_mut().ok_or_else(ended),
         }
@@ -95,7 +95,7 @@ impl Ctx {
     /// What runs from now on belongs to the transaction. `ERR_COHEAP_ABORTED` if it has ended,
     /// `ERR_COHEAP_INVALID_ARGUMENT` inside of another.
     pub fn enter(&mut self, t: TxnId) -> Result<()> {
-        let i = self.position(t).ok_or_else(ended)?;
+        let i = self.position(t)?;
         match self.ambient {
             Some(now) if now == i => return Ok(()),
             Some(_) => return Err(Error::new(Code::InvalidArgument, "another transaction is running")),
@@ -142,7 +142,7 @@ impl Ctx {
     /// attempt with its old age, [`Ctx::abort`] gives up. `Error`: as `Aborted`, but repeating will not help. May wait
     /// for others as a write does.
     pub fn commit(&mut self, t: TxnId) -> Res<()> {
-        let i = self.position(t).ok_or_else(ended)?;
+        let i = self.position(t)?;
         self.adopt();
         let Ctx { own, explicit, core, .. } = self;
         let t = match i {
@@ -163,7 +163,7 @@ impl Ctx {
 
     /// Ends the transaction without effect. One that has ended already: nothing happens.
     pub fn abort(&mut self, t: TxnId) {
-        let Some(i) = self.position(t) else { return };
+        let Ok(i) = self.position(t) else { return };
         self.discard();
         if let Ok(t) = self.txn(t) {
             let active = t.stage == Stage::Active;
@@ -181,7 +181,7 @@ impl Ctx {
     /// Undoes the present attempt, if there still is one, and starts the next, with the same age: it has not lost its
     /// place. `ERR_COHEAP_ABORTED` if the transaction has ended.
     pub fn restart(&mut self, t: TxnId) -> Result<()> {
-        let i = self.position(t).ok_or_else(ended)?;
+        let i = self.position(t)?;
         self.discard();
         let running = self.ambient == Some(i);
         let Ctx { own, explicit, core, .. } = self;

@@ -80,7 +80,7 @@ impl SlotState {
 
     /// From here to [`SlotState::built`] there may be blocks that nothing refers to.
     #[inline(always)]
-    fn build(&mut self) {
+    pub(crate) fn build(&mut self) {
         if self.building & 1 == 0 {
             self.building += 1;
             // Release and before the allocation: who finds `building` even knows that there is no such block. (The

@@ -14,6 +14,7 @@ use coheap_segment::{Code, Error, INLINE_LOCKS, Off, Segment, Status, StatusWord
 use crate::contend::{About, Holder, Verdict, Wait, flag, judge, strip};
 use crate::core::{Core, advance_clock, check_version};
 use crate::mem::{Block, Fault, Guard, Mem, Res};
+use crate::party::Party;
 use crate::slot::{SlotState, WordRef, init64};
 use crate::table::{Keyed, Table};
 
@@ -117,6 +118,8 @@ pub(crate) struct Txn {
     pub(crate) locks: usize,
     pub(crate) overlay: Table<Written>,
     undo: Vec<Undo>,
+    /// What the last operation has read: positions of entries.
+    op_reads: Vec<u32>,
     hot: Table<Hot>,
     failures: u32,
     reserve_all: bool,
@@ -131,6 +134,8 @@ pub(crate) struct Txn {
     /// When an internal transaction first met somebody.
     met: Option<Instant>,
     pub(crate) blocker: Option<Blocker>,
+    /// Claims of other floors that this attempt decides.
+    pub(crate) parties: Vec<Box<dyn Party>>,
     /// Reads of the last attempt, for `retry()`.
     pub(crate) reads: Vec<(Off, u64)>,
 }
@@ -149,6 +154,7 @@ impl Txn {
             locks: 0,
             overlay: Table::new(),
             undo: Vec::new(),
+            op_reads: Vec::new(),
             hot: Table::new(),
             failures: 0,
             reserve_all: false,
@@ -160,6 +166,7 @@ impl Txn {
             watch: None,
             met: None,
             blocker: None,
+            parties: Vec::new(),
             reads: Vec::new(),
         }
     }
@@ -258,6 +265,7 @@ impl Txn {
         self.op_fresh = self.slot.fresh.len();
         self.op_frees = self.slot.frees.len();
         self.undo.clear();
+        self.op_reads.clear();
     }
 
     /// The operation is part of the transaction now. `ERR_COHEAP_OUT_OF_MEMORY`: it has to be undone instead.
@@ -294,6 +302,7 @@ impl Txn {
         self.entries.clear();
         self.overlay.clear();
         self.undo.clear();
+        self.parties.clear();
         self.locks = 0;
         self.watch = None;
     }
@@ -309,6 +318,7 @@ impl Txn {
         self.entries.clear();
         self.overlay.clear();
         self.undo.clear();
+        self.parties.clear();
         self.locks = 0;
         self.watch = None;
         self.slot.frees.clear();
@@ -332,7 +342,7 @@ impl<'a> TxnMem<'a> {
     }
 
     #[inline(always)]
-    fn entry(&mut self, guard: Guard) -> Res<usize> {
+    pub(crate) fn entry(&mut self, guard: Guard) -> Res<usize> {
         match self.t.entries.find(guard.0) {
             Some(i) => Ok(i),
             None => {
@@ -392,6 +402,9 @@ impl<'a> TxnMem<'a> {
     fn read(&mut self, guard: Guard, at: Off) -> Res<u64> {
         let cell = self.segment.word(at)?;
         let i = self.entry(guard)?;
+        if self.t.op_reads.last() != Some(&(i as u32)) {
+            self.t.op_reads.push(i as u32);
+        }
         loop {
             if !self.t.entries.items()[i].used {
                 self.admit(i)?;
@@ -423,16 +436,24 @@ impl<'a> TxnMem<'a> {
         }
     }
 
+    /// Lists the word as one that we may be owner of, at the end of the lock list. Whoever finds our owner field in a word
+    /// finds the word in the list: Release here and in the CAS that follows. A word that is listed and not taken does
+    /// no harm; the list grows only when it has been (`locks`).
+    #[inline]
+    pub(crate) fn list(&mut self, i: usize) -> Res<()> {
+        let Txn { slot, locks, entries, .. } = &mut *self.t;
+        let record = slot.record;
+        slot.locks_chain.reserve(&mut self.core.alloc, &record.locks_more, INLINE_LOCKS, *locks + 1)?;
+        slot.locks_chain.word(self.segment, &record.locks, *locks)?.store(entries.items()[i].guard, Relaxed);
+        record.locks_len.store(*locks as u64 + 1, Release);
+        Ok(())
+    }
+
     /// Reserves the word: lists it, then puts our owner field into it. Readers go on reading it.
     #[inline]
     fn lock(&mut self, i: usize) -> Res<()> {
-        let Txn { slot, locks, entries, .. } = &mut *self.t;
-        let (record, guard) = (slot.record, entries.items()[i].guard);
-        slot.locks_chain.reserve(&mut self.core.alloc, &record.locks_more, INLINE_LOCKS, *locks + 1)?;
-        slot.locks_chain.word(self.segment, &record.locks, *locks)?.store(guard, Relaxed);
-        // Listed, then taken: Release here and in the CAS, so whoever finds our owner field finds the list. A word
-        // that is listed and not taken does no harm; `locks` moves on only when it is.
-        record.locks_len.store(*locks as u64 + 1, Release);
+        self.list(i)?;
+        let guard = self.t.entries.items()[i].guard;
         loop {
             let (t, e) = (&*self.t, &self.t.entries.items()[i]);
             let seen = Word(e.word.load(Acquire));
@@ -475,7 +496,7 @@ impl<'a> TxnMem<'a> {
     /// Somebody else has the word: takes it away, aborts its owner, or waits. Comes back when it is worth another
     /// look. `Aborted`: this attempt is the one that loses.
     #[cold]
-    fn contend(&mut self, i: usize, seen: Word) -> Res<()> {
+    pub(crate) fn contend(&mut self, i: usize, seen: Word) -> Res<()> {
         let (guard, word) = {
             let e = &self.t.entries.items()[i];
             (e.guard, e.word)
@@ -558,21 +579,32 @@ impl<'a> TxnMem<'a> {
     /// Looks whether all that was read is still so. `Aborted` if not.
     pub(crate) fn validate(&mut self) -> Res<()> {
         for i in 0..self.t.entries.len() {
-            let e = &self.t.entries.items()[i];
-            // ours as long as the attempt stands, which the caller looks at (the decision is a CAS)
-            if !e.used || e.locked {
-                continue;
-            }
-            // Acquire: the loads of validation stay in order and behind the clock.
-            let seen = Word(e.word.load(Acquire));
-            if seen.version() != e.version {
-                return Err(self.t.invalid());
-            }
-            if seen.changing() {
-                self.validate_changing(i)?;
-            }
+            self.validate_entry(i)?;
         }
         Ok(())
+    }
+
+    #[inline]
+    fn validate_entry(&mut self, i: usize) -> Res<()> {
+        let e = &self.t.entries.items()[i];
+        // ours as long as the attempt stands, which the caller looks at (the decision is a CAS)
+        if !e.used || e.locked {
+            return Ok(());
+        }
+        // Acquire: the loads of validation stay in order and behind the clock.
+        let seen = Word(e.word.load(Acquire));
+        if seen.version() != e.version {
+            return Err(self.t.invalid());
+        }
+        if seen.changing() { self.validate_changing(i) } else { Ok(()) }
+    }
+
+    /// Looks whether what the last operation has read is still so.
+    pub(crate) fn validate_last(&mut self) -> Res<()> {
+        for k in 0..self.t.op_reads.len() {
+            self.validate_entry(self.t.op_reads[k] as usize)?;
+        }
+        if self.t.stands() { Ok(()) } else { Err(Fault::Aborted) }
     }
 
     /// A word of the read set has its version and C of another: decides whether that one comes before us.

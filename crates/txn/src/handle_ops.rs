@@ -1,0 +1,119 @@
+//! Handles of a [`Ctx`]: publish, withdraw, and reads that end in a handle.
+
+use std::sync::atomic::AtomicU64;
+
+use coheap_segment::{Off, Result};
+
+use crate::contend::Wait;
+use crate::ctx::Ctx;
+use crate::mem::{Fault, Res};
+use crate::op::{Generic, Op};
+use crate::snapshot::SnapshotMem;
+
+/// What a read that ends in a handle gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found<T> {
+    /// What the operation gave.
+    pub value: T,
+    /// The handle of the object that it found, if it found one.
+    pub handle: Option<u32>,
+}
+
+impl Ctx {
+    fn handle_head(&self) -> &'static AtomicU64 {
+        &self.core.segment().participant(self.core.me()).handles
+    }
+
+    /// Publishes a handle on the object at `at`, with a full fence. It protects the object only if what the offset was
+    /// read from is found unchanged afterwards: see [`Ctx::read_handle`]. `ERR_COHEAP_OUT_OF_MEMORY`.
+    #[inline]
+    pub fn publish(&mut self, at: Off) -> Result<u32> {
+        let head = self.handle_head();
+        self.handles.publish(&mut self.core.alloc, head, at)
+    }
+
+    /// Takes a handle back; a free one: nothing happens.
+    #[inline]
+    pub fn withdraw(&mut self, index: u32) {
+        self.handles.withdraw(self.core.segment(), index);
+    }
+
+    /// The object of a handle; `None` for a number that is no handle.
+    #[inline]
+    pub fn handle(&self, index: u32) -> Option<Off> {
+        self.handles.get(index)
+    }
+
+    /// The number of handles.
+    pub fn handle_count(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// A read whose result may name an object: `op` gives {value, offset or 0}. `known` looks for a handle that this
+    /// participant has on the object already (validated once, it protects it still). The handle is published before the
+    /// read is validated, and taken back if that fails.
+    pub fn read_handle<T, O: Op<Out = (T, Off)>>(
+        &mut self,
+        op: &mut O,
+        mut known: impl FnMut(Off) -> Option<u32>,
+    ) -> Res<Found<T>> {
+        if let Some(i) = self.ambient {
+            return self.read_handle_in(i, op, known);
+        }
+        let mut wait = Wait::default();
+        for _ in 0..crate::ctx::OPTIMISTIC {
+            let mut mem = SnapshotMem::new(self.core.segment());
+            let result = op.run(&mut mem);
+            match result {
+                Ok((value, at)) => {
+                    let (handle, new) = self.protect(at, &mut known)?;
+                    if mem.check() {
+                        return Ok(Found { value, handle });
+                    }
+                    if let (Some(handle), true) = (handle, new) {
+                        self.withdraw(handle);
+                    }
+                }
+                Err(Fault::Escalate) => break,
+                Err(Fault::Error(e)) if mem.check() => return Err(Fault::Error(e)),
+                Err(_) => {}
+            }
+            self.look_at(&mut wait, mem.guard(), true)?;
+        }
+        self.transaction(Default::default(), |ctx| ctx.read_handle_in(0, op, &mut known))
+    }
+
+    fn protect(
+        &mut self,
+        at: Off,
+        known: &mut impl FnMut(Off) -> Option<u32>,
+    ) -> Result<(Option<u32>, bool)> {
+        if at == 0 {
+            return Ok((None, false));
+        }
+        match known(at) {
+            Some(handle) => Ok((Some(handle), false)),
+            None => Ok((Some(self.publish(at)?), true)),
+        }
+    }
+
+    fn read_handle_in<T, O: Op<Out = (T, Off)>>(
+        &mut self,
+        i: usize,
+        op: &mut O,
+        mut known: impl FnMut(Off) -> Option<u32>,
+    ) -> Res<Found<T>> {
+        let (value, at) = self.in_transaction_of(i, &mut Generic(op))?;
+        let (handle, new) = self.protect(at, &mut known)?;
+        if new {
+            // After the fence: all that led here is still as it was read.
+            if let Err(fault) = self.validate_last(i) {
+                if let Some(handle) = handle {
+                    self.withdraw(handle);
+                }
+                return Err(fault);
+            }
+        }
+        Ok(Found { value, handle })
+    }
+}
