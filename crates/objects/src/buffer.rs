@@ -1,7 +1,7 @@
 //! Buffers: byte blobs that JavaScript sees as an `ArrayBuffer` over the shared memory itself.
 //!
 //! ```text
-//! BUFFER  +16 length in bytes · +24 offset of its BYTES block
+//! BUFFER  word 1's low half: 31 destroyed · +16 length in bytes · +24 offset of its BYTES block
 //! BYTES   data from the first multiple of 64 that is at least 16 bytes behind the block's start
 //! ```
 //!
@@ -16,6 +16,7 @@ use coheap_segment::{Code, Error, Off};
 use coheap_txn::{Fault, Guard, Mem, Res};
 
 use crate::cell::kind;
+use crate::shape::ShapeWord;
 
 /// Alignment of the data within the segment.
 pub const ALIGN: u64 = 64;
@@ -91,6 +92,9 @@ pub fn info_of<M: Mem + ?Sized>(m: &M, buffer: Off) -> Res<Info> {
 
 fn check<M: Mem + ?Sized>(m: &M, buffer: Off, head: u64, len: u64, block: Off) -> Res<Info> {
     let data = data_of(block & ((1 << 47) - 1));
+    if Word1(head).kind() == kind::BUFFER && Word1(head).low() & ShapeWord::DESTROYED != 0 {
+        return Err(Fault::Error(Error::new(Code::Destroyed, "the bytes have been destroyed")));
+    }
     if Word1(head).kind() != kind::BUFFER || block & 15 != 0 || !m.segment().holds(data, len) {
         return Err(Fault::Error(Error::corrupt("a buffer that is none", buffer)));
     }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! MAP or SET   +0  word 0: the map word
-//!              +8  word 1
+//!              +8  word 1, low half: 31 destroyed
 //!              +16 entries used in the body 32 | size 32
 //!              +24 offset of the body, or 0
 //!              +32 next insertion number while there is no body (48 bits; numbers start from 1)
@@ -29,6 +29,7 @@ use coheap_txn::{Fault, Guard, Mem, Res};
 use crate::cell::{Cell, Tag, kind};
 use crate::map_body::{Body, Entry, Item, link};
 use crate::mapkey::MapKey;
+use crate::shape::ShapeWord;
 use crate::stripes::{self, Locks, STRIPED_ABOVE};
 use crate::value;
 
@@ -77,7 +78,11 @@ struct Found {
 
 /// True for a map, false for a set, an error for anything else.
 pub(crate) fn is_map<M: Mem + ?Sized>(m: &mut M, guard: Guard, map: Off) -> Res<bool> {
-    match Word1(m.load64(guard, map.wrapping_add(8))?).kind() {
+    let head = Word1(m.load64(guard, map.wrapping_add(8))?);
+    match head.kind() {
+        kind::MAP | kind::SET if head.low() & ShapeWord::DESTROYED != 0 => {
+            Err(Fault::Error(Error::new(Code::Destroyed, "the map or set has been destroyed")))
+        }
         kind::MAP => Ok(true),
         kind::SET => Ok(false),
         _ => Err(Fault::Error(Error::corrupt("a map that is none", map))),
@@ -186,7 +191,7 @@ pub fn set<M: Mem + ?Sized>(
         return Ok(true);
     }
     let cell = build(m)?;
-    insert(m, map, locks, salted(m, key, hash, cell), cell, value)?;
+    insert(m, map, locks, settled(m, key, hash, cell), cell, value)?;
     Ok(false)
 }
 
@@ -207,7 +212,7 @@ pub fn get_or_insert<M: Mem + ?Sized>(
         return Ok((Cell(m.load64(guard, at)?), guard, false));
     }
     let (cell, value) = (build(m)?, make(m)?);
-    let hash = salted(m, key, hash, cell);
+    let hash = settled(m, key, hash, cell);
     insert(m, map, locks, hash, cell, value)?;
     Ok((value, locks.of(hash), true))
 }
@@ -224,13 +229,18 @@ pub fn add<M: Mem + ?Sized>(
         return Ok(true);
     }
     let cell = build(m)?;
-    insert(m, set, locks, salted(m, key, hash, cell), cell, Cell::ABSENT)?;
+    insert(m, set, locks, settled(m, key, hash, cell), cell, Cell::ABSENT)?;
     Ok(false)
 }
 
-/// Keys that equal nothing are spread by where they lie.
-fn salted<M: Mem + ?Sized>(m: &M, key: &MapKey<'_>, hash: u32, cell: Cell) -> u32 {
-    if *key == MapKey::Unique { key.hash(m, cell.0) } else { hash }
+/// A key that was in no map before its cell was made: a new live object is found by identity from now on; a
+/// by-value object equals nothing and is spread by where it lies.
+fn settled<M: Mem + ?Sized>(m: &M, key: &MapKey<'_>, hash: u32, cell: Cell) -> u32 {
+    match key {
+        MapKey::Unique if cell.is_identity() => MapKey::Bits(cell.0).hash(m, 0),
+        MapKey::Unique => key.hash(m, cell.0),
+        _ => hash,
+    }
 }
 
 /// Appends an entry whose key is not there. If the map has stripes that wait for it, they come into use.

@@ -1,7 +1,7 @@
 //! Views: typed arrays, `DataView` and Node's `Buffer` over a shared buffer.
 //!
 //! ```text
-//! VIEW  word 1's low half: kind · +16 cell: its BUFFER · +24 byte offset · +32 length in elements
+//! VIEW  word 1's low half: 31 destroyed | kind · +16 cell: its BUFFER · +24 byte offset · +32 length in elements
 //! ```
 //!
 //! Written once.
@@ -12,6 +12,7 @@ use coheap_txn::{Fault, Guard, Mem, Res};
 
 use crate::buffer;
 use crate::cell::{Cell, Tag, kind};
+use crate::shape::ShapeWord;
 
 /// What a view's elements are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +131,9 @@ pub fn info<M: Mem + ?Sized>(m: &mut M, view: Off) -> Res<Info> {
     let buffer = Cell(m.load64(guard, view.wrapping_add(16))?);
     let byte_offset = m.load64(guard, view.wrapping_add(24))?;
     let length = m.load64(guard, view.wrapping_add(32))?;
+    if head.kind() == kind::VIEW && head.low() & ShapeWord::DESTROYED != 0 {
+        return Err(Fault::Error(Error::new(Code::Destroyed, "the typed array has been destroyed")));
+    }
     match ViewKind::from_u8(head.low().min(255) as u8) {
         Some(kind) if head.kind() == kind::VIEW && buffer.tag() == Some(Tag::Buffer) => {
             Ok(Info { kind, buffer: buffer.offset(), byte_offset, length })

@@ -5,10 +5,11 @@ mod common;
 use coheap_objects::map_iter::{Step, entries_from, next_from};
 use coheap_objects::mapkey::{MapKey, Text};
 use coheap_objects::string::{self, Str};
-use coheap_objects::{Cell, Tag, map, packed};
-use coheap_segment::Off;
+use coheap_objects::view::{self, ViewKind};
+use coheap_objects::{Cell, Tag, buffer, map, packed};
+use coheap_segment::{Code, Off};
 use coheap_txn::scratch::ScratchMem;
-use coheap_txn::{Guard, Mem};
+use coheap_txn::{Fault, Guard, Mem};
 use common::{Rng, Watch, n, seed};
 
 fn text(s: &str) -> MapKey<'static> {
@@ -145,6 +146,32 @@ fn same_value_zero() {
     }
     assert_eq!(map::size(&mut m, sut).unwrap(), 6, "two dates are two keys");
     assert!(!map::has(&mut m, sut, &MapKey::Unique).unwrap());
+    // a plain object as a key is new: from then on it is found by identity
+    let new = Cell::reference(Tag::Set, map::create(&mut m, Tag::Set).unwrap());
+    assert!(!map::set(&mut m, sut, &MapKey::Unique, |_| Ok(new), n(6.0)).unwrap());
+    assert_eq!(map::get(&mut m, sut, &MapKey::Bits(new.0)).unwrap().unwrap().0, n(6.0));
+}
+
+#[test]
+fn what_is_destroyed_says_so() {
+    let mut m = ScratchMem::new(4 << 20);
+    for tag in [Tag::Map, Tag::Set, Tag::Buffer, Tag::View] {
+        let at = match tag {
+            Tag::Buffer => buffer::create(&mut m, 8).unwrap(),
+            Tag::View => {
+                let bytes = buffer::create(&mut m, 8).unwrap();
+                view::create(&mut m, ViewKind::Uint8, bytes, 0, 8).unwrap()
+            }
+            _ => map::create(&mut m, tag).unwrap(),
+        };
+        m.finish(at, tag as u8, 0, 1 << 31);
+        let result = match tag {
+            Tag::Buffer => buffer::info(&mut m, at).map(drop),
+            Tag::View => view::info(&mut m, at).map(drop),
+            _ => map::has(&mut m, at, &MapKey::number(1.0)).map(drop),
+        };
+        assert!(matches!(result, Err(Fault::Error(e)) if e.code == Code::Destroyed), "{tag:?}");
+    }
 }
 
 #[test]

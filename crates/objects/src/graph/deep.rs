@@ -64,7 +64,11 @@ fn walk<M: Mem + ?Sized>(m: &mut M, guard: Guard, cell: Cell, out: &mut Vec<u8>)
             w.u8(tag::PACKED);
             w.u8(packed.what);
             w.u32(packed.refs.len() as u32);
-            rest.extend(packed.refs.into_iter().map(|cell| Piece::Cell(cell, guard)));
+            for cell in packed.refs {
+                // a by-value object that referred to itself would never end
+                identity(cell)?;
+                rest.push(Piece::Cell(cell, guard));
+            }
             rest.push(Piece::Content(packed.content));
         } else {
             let kind = identity(cell)?;
