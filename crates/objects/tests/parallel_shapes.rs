@@ -1,9 +1,12 @@
 //! Threads that build the same records at once agree on every shape.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Barrier};
 
 use coheap_objects::key::Key;
+use coheap_objects::keys;
 use coheap_objects::shape::{self, MAX_SHAPES};
 use coheap_txn::Mem;
 
@@ -60,6 +63,46 @@ fn threads_that_add_the_same_keys_get_the_same_shapes() {
         let distinct: HashSet<_> = results.iter().flat_map(|r| &r.1).collect();
         assert_eq!(distinct.len(), published);
     }
+}
+
+/// All threads arrive within a few instructions of one another.
+fn meet(arrived: &AtomicUsize, round: usize) {
+    arrived.fetch_add(1, SeqCst);
+    let mut spins = 0u32;
+    while arrived.load(SeqCst) < (round + 1) * RACERS {
+        spins += 1;
+        if spins.is_multiple_of(1000) { std::thread::yield_now() } else { std::hint::spin_loop() }
+    }
+}
+
+const RACERS: usize = 2;
+
+#[test]
+fn threads_that_meet_at_every_key_get_the_same_block_and_id() {
+    const ROUNDS: usize = 800;
+    let sut = SharedMem::new(16 << 20);
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let workers: Vec<_> = (0..RACERS)
+        .map(|_| {
+            let (mut m, arrived) = (sut.clone(), arrived.clone());
+            std::thread::spawn(move || {
+                let mut found = Vec::new();
+                for round in 0..ROUNDS {
+                    let key = Key::string(format!("key {round}").as_str());
+                    meet(&arrived, round);
+                    // every other time the key is there before its shape is
+                    let at = (round % 2 == 0).then(|| keys::intern(&mut m, &key).unwrap());
+                    let shape = shape::of(&mut m, false, [&key]).unwrap().unwrap();
+                    found.push((at, shape.id));
+                }
+                found
+            })
+        })
+        .collect();
+    let found: Vec<_> = workers.into_iter().map(|w| w.join().unwrap()).collect();
+    assert!(found.iter().all(|other| *other == found[0]));
+    let ids: HashSet<u16> = found[0].iter().map(|&(_, id)| id).collect();
+    assert_eq!(ids.len(), ROUNDS);
 }
 
 #[test]

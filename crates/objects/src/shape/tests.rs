@@ -91,9 +91,10 @@ fn a_shape_whose_maker_died_before_it_had_an_id_gets_one() {
     let entry = table::entry_made(&mut m, table, 3).unwrap();
     m.init64(entry, claimed);
     assert!(info(&m, 3).is_err(), "page and block do not agree yet");
+    let y = child(&mut m, &plain, &Key::string("y")).unwrap().unwrap();
+    assert_eq!((y.at, y.id), (claimed, 3));
     let x = child(&mut m, &plain, &Key::string("x")).unwrap().unwrap();
     assert_eq!((x.at, x.id), (at, 4));
-    assert_eq!(child(&mut m, &plain, &Key::string("y")).unwrap().unwrap().at, claimed);
 }
 
 #[test]
