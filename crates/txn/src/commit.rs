@@ -15,7 +15,8 @@ use crate::core::{Core, check_version};
 use crate::mem::{Fault, Res};
 use crate::party::{Hand, Party};
 use crate::slot::SlotState;
-use crate::transaction::{Stage, Txn, TxnMem};
+use crate::transaction::{Stage, Txn};
+use crate::txn_mem::TxnMem;
 
 /// Commits the running attempt. On `Ok` it has taken effect and the slot is idle; on `Err` nothing has, and it still
 /// has to be rolled back.

@@ -15,7 +15,8 @@ use crate::mem::{Fault, Mem, Res};
 use crate::op::{Attempt, Dynamic, Generic, Op};
 use crate::slot::SlotState;
 use crate::snapshot::SnapshotMem;
-use crate::transaction::{Stage, Txn, TxnMem, TxnOptions};
+use crate::transaction::{Stage, Txn, TxnOptions};
+use crate::txn_mem::TxnMem;
 
 /// Optimistic attempts of a single operation before it reserves.
 pub(crate) const OPTIMISTIC: u32 = 64;

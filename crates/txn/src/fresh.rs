@@ -18,6 +18,8 @@ pub(crate) struct Fresh {
     blocks: Vec<Block>,
     index: BTreeMap<Off, u32>,
     indexed: usize,
+    /// How many are no longer fresh.
+    gone: usize,
     /// All blocks lie in `low..high`.
     low: Off,
     high: Off,
@@ -77,6 +79,19 @@ impl Fresh {
         let block = &mut self.blocks[i];
         self.index.remove(&block.at);
         *block = Block { at: 0, size: 0 };
+        self.gone += 1;
+    }
+
+    /// Drops the places of those that are no longer fresh, once they are many and more than half. Positions change: not
+    /// while anybody remembers one. True if it has.
+    pub(crate) fn compact(&mut self) -> bool {
+        if self.gone < 64 || self.gone * 2 < self.blocks.len() {
+            return false;
+        }
+        self.blocks.retain(|b| b.at != 0);
+        self.index.clear();
+        (self.indexed, self.gone) = (0, 0);
+        true
     }
 
     /// Takes the youngest off, down to `len` blocks; `None` when there are no more than that.
@@ -85,6 +100,7 @@ impl Fresh {
             return None;
         }
         let block = self.blocks.pop()?;
+        self.gone -= (block.at == 0) as usize;
         if self.indexed > self.blocks.len() {
             self.indexed = self.blocks.len();
             self.index.remove(&block.at);
@@ -95,7 +111,7 @@ impl Fresh {
     pub(crate) fn clear(&mut self) {
         self.blocks.clear();
         self.index.clear();
-        self.indexed = 0;
+        (self.indexed, self.gone) = (0, 0);
     }
 }
 
@@ -113,11 +129,16 @@ mod tests {
             assert_eq!(sut.find(at(i) + 48), None);
         }
         sut.forget(3);
+        assert!(!sut.compact());
         assert_eq!(sut.find(at(3)), None);
         while sut.pop_above(20).is_some() {}
         assert_eq!(sut.find(at(20)), None);
         assert_eq!(sut.find(at(19)), Some(19));
         sut.push(Block { at: at(50), size: 48 });
         assert_eq!(sut.find(at(50)), Some(20));
+        (60..140).for_each(|i| sut.push(Block { at: 20_000 + i * 64, size: 48 }));
+        (21..100).for_each(|i| sut.forget(i));
+        assert!(sut.compact());
+        assert_eq!((sut.len(), sut.find(at(50)), sut.find(20_000 + 139 * 64)), (21, Some(19), Some(20)));
     }
 }

@@ -43,6 +43,7 @@ pub mod mem;
 mod op;
 mod party;
 mod recover;
+mod reserve;
 mod scope;
 #[doc(hidden)]
 pub mod scratch;
@@ -50,6 +51,8 @@ mod slot;
 mod snapshot;
 mod table;
 mod transaction;
+mod txn_mem;
+mod validate;
 mod wait;
 
 pub use self::build::BuildMem;
@@ -63,6 +66,7 @@ pub use self::op::Op;
 pub use self::party::{Hand, Party};
 pub use self::scope::TxnId;
 pub use self::snapshot::SnapshotMem;
-pub use self::transaction::{Blocker, TxnMem, TxnOptions};
+pub use self::transaction::{Blocker, TxnOptions};
+pub use self::txn_mem::TxnMem;
 pub use self::wait::Reads;
 pub use mem::{Block, Fault, Guard, Mem, Res};

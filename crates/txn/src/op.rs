@@ -3,7 +3,7 @@
 use crate::direct::DirectMem;
 use crate::mem::{Mem, Res};
 use crate::snapshot::SnapshotMem;
-use crate::transaction::TxnMem;
+use crate::txn_mem::TxnMem;
 
 /// An operation for hot paths: compiled once for each mode. It may run several times and must not keep anything from
 /// an attempt that failed.

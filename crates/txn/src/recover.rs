@@ -20,6 +20,7 @@ use coheap_segment::{Error, Off, Result, Segment, SlotRecord, Status, StatusWord
 use crate::barrier;
 use crate::contend::{Holder, release};
 use crate::core::{Core, record};
+use crate::ctx::Ctx;
 use crate::direct::MAX_STORES;
 use crate::log::walk;
 
@@ -56,6 +57,14 @@ pub(crate) fn recover(core: &mut Core, dead: u16) -> Result<bool> {
     // Release: all repairs come before.
     r.recoverer.store(0, Release);
     done.map(|()| true)
+}
+
+impl Ctx {
+    /// Finishes or undoes what the dead owner of a slot has left, as whoever meets one of its words does. `Ok(false)`: it
+    /// is not dead, or somebody else is at it. Does not block.
+    pub fn recover(&mut self, slot: u16) -> Result<bool> {
+        recover(&mut self.core, slot)
+    }
 }
 
 fn finish(segment: &Segment, dead: u16, r: &SlotRecord) -> Result<()> {
@@ -98,7 +107,7 @@ fn finish(segment: &Segment, dead: u16, r: &SlotRecord) -> Result<()> {
 }
 
 /// Is the word still the dead one's, with C?
-fn owned<'a>(segment: &'a Segment, guard: Off, dead: u16, tag: u8) -> Result<Option<&'a AtomicU64>> {
+fn owned(segment: &Segment, guard: Off, dead: u16, tag: u8) -> Result<Option<&AtomicU64>> {
     let word = segment.word(guard)?;
     let seen = Word(word.load(Acquire));
     Ok((seen.owner() == dead && seen.tag() == tag && seen.changing()).then_some(word))

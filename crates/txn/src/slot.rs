@@ -197,6 +197,15 @@ impl SlotState {
         self.frees.truncate(kept);
     }
 
+    /// Keeps the fresh list of a long transaction short. Nobody remembers a position in it.
+    pub(crate) fn compact_fresh(&mut self) {
+        self.build();
+        if self.fresh.compact() {
+            // `building` is odd, so the list may be out of date until it is written again
+            self.unlist(0);
+        }
+    }
+
     /// Brings a fresh block to life.
     #[inline]
     pub(crate) fn finish(&self, core: &Core, at: Off, kind: u8, flags: u8, low: u32) {

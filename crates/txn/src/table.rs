@@ -120,7 +120,7 @@ mod tests {
                 assert_eq!(sut.find(i / 2 * 16), Some(i as usize / 2));
             }
             sut.clear();
-            assert!(sut.is_empty() && sut.len() == 0);
+            assert!(sut.is_empty());
         }
     }
 }
