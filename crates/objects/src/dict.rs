@@ -38,8 +38,8 @@ pub(crate) enum Probe<'a> {
 
 impl<'a> Probe<'a> {
     pub fn key<M: Mem + ?Sized>(m: &M, key: &'a Key) -> Probe<'a> {
-        let seed = string::seed(m);
-        Probe::Key(key, key.text().hash(seed), key.hash(seed))
+        let text = key.text().hash(string::seed(m));
+        Probe::Key(key, text, key.hash_from(text))
     }
     fn hash(&self) -> u32 {
         match self {

@@ -42,7 +42,11 @@ impl Key {
     }
     /// The hash under a heap's seed.
     pub fn hash(&self, seed: u64) -> u64 {
-        self.text.hash(seed) ^ if self.symbol { SYMBOL_MIX } else { 0 }
+        self.hash_from(self.text.hash(seed))
+    }
+    /// The hash, from that of the text.
+    pub(crate) fn hash_from(&self, text: u64) -> u64 {
+        text ^ if self.symbol { SYMBOL_MIX } else { 0 }
     }
     /// The array index that the key is: `"0"` to `"4294967294"`, canonical.
     pub fn as_index(&self) -> Option<u32> {

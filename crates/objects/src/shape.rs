@@ -95,6 +95,9 @@ impl ShapeWord {
     }
 }
 
+/// Process-local, randomly seeded.
+type Keyed = HashMap<Rc<Key>, u16, rapidhash::fast::RandomState>;
+
 /// What a thread knows of a shape: complete and for ever true.
 #[derive(Debug)]
 pub struct Shape {
@@ -111,8 +114,8 @@ pub struct Shape {
     /// The slots in the order in which own keys are listed.
     pub listed: Vec<u16>,
     at: Off,
-    by_key: Option<HashMap<Rc<Key>, u16>>,
-    children: RefCell<HashMap<Rc<Key>, u16>>,
+    by_key: Option<Keyed>,
+    children: RefCell<Keyed>,
 }
 
 /// Up to this many keys are compared one by one.

@@ -18,7 +18,7 @@
 use std::cell::Cell as StdCell;
 
 use coheap_segment::word::Word1;
-use coheap_segment::{Code, Error};
+use coheap_segment::{Code, Error, Off};
 use coheap_txn::{Fault, Guard, Mem, Res};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
@@ -274,10 +274,37 @@ pub fn is<M: Mem + ?Sized>(m: &mut M, guard: Guard, cell: Cell, s: &Str, hash: u
             if word1.low() as usize != s.len() || word1.flags() & UTF16 != s.flags() {
                 return Ok(false);
             }
-            Ok(load(m, guard, cell)? == *s)
+            same_characters(m, guard, cell.offset() + CHARACTERS, s)
         }
         _ => Ok(false),
     }
+}
+
+/// Compares the characters of a block with those of a string of the same form and length, word by word.
+fn same_characters<M: Mem + ?Sized>(m: &mut M, guard: Guard, at: Off, s: &Str) -> Res<bool> {
+    let word_of = |part: &[u8]| part.iter().rev().fold(0u64, |word, &c| word << 8 | c as u64);
+    match s {
+        Str::Latin1(chars) => {
+            for (i, part) in chars.chunks(8).enumerate() {
+                let expected = match part.try_into() {
+                    Ok(whole) => u64::from_le_bytes(whole),
+                    Err(_) => word_of(part),
+                };
+                if m.load64(guard, at + i as u64 * 8)? != expected {
+                    return Ok(false);
+                }
+            }
+        }
+        Str::Utf16(units) => {
+            for (i, part) in units.chunks(4).enumerate() {
+                let expected = part.iter().rev().fold(0u64, |word, &u| word << 16 | u as u64);
+                if m.load64(guard, at + i as u64 * 8)? != expected {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
