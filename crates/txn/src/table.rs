@@ -71,8 +71,9 @@ impl<T: Keyed> Table<T> {
         }
     }
 
-    /// Adds an entry whose key is not there yet; gives its position.
-    #[inline]
+    /// Adds an entry whose key is not there yet; gives its position. Inlined so that the entry is made in its place: a
+    /// copy of fields that were just stored one by one stalls for 10 ns.
+    #[inline(always)]
     pub(crate) fn push(&mut self, item: T) -> usize {
         let i = self.items.len();
         if i >= LINEAR {
@@ -82,6 +83,8 @@ impl<T: Keyed> Table<T> {
         i
     }
 
+    #[cold]
+    #[inline(never)]
     fn push_indexed(&mut self, item: &T, i: usize) {
         if (i + 1) * 2 > self.index.len() {
             let size = ((i + 1) * 4).next_power_of_two();
