@@ -48,6 +48,7 @@ struct Head {
 }
 
 impl Head {
+    #[inline(always)]
     fn load<M: Mem + ?Sized>(m: &mut M, guard: Guard, at: Off) -> Res<Head> {
         let word1 = Word1(m.load64(guard, at.wrapping_add(8))?);
         if word1.kind() != kind::RECORD {
@@ -59,6 +60,7 @@ impl Head {
         }
         Ok(head)
     }
+    #[inline(always)]
     fn word(&self) -> ShapeWord {
         ShapeWord(self.word1.low())
     }
@@ -92,6 +94,7 @@ impl Head {
         Ok(n)
     }
     /// The place of a slot that the shape has.
+    #[inline(always)]
     fn slot<M: Mem + ?Sized>(&self, m: &mut M, slot: usize) -> Res<Off> {
         let inline = self.word().inline() as usize;
         if slot < inline {
@@ -103,6 +106,7 @@ impl Head {
         }
         Ok(body + BODY_SLOTS + (slot - inline) as u64 * 8)
     }
+    #[inline(always)]
     fn cell<M: Mem + ?Sized>(&self, m: &mut M, at: Off) -> Res<Cell> {
         Ok(Cell(m.load64(self.guard, at)?))
     }
