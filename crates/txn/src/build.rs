@@ -3,12 +3,13 @@
 //! never change.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::fence;
 
 use coheap_segment::{Code, Error, Off, Segment, Word};
 
 use crate::core::Core;
 use crate::mem::{Block, Fault, Guard, Mem, Res};
-use crate::slot::{SlotState, init64};
+use crate::slot::{SlotState, copy_in, copy_out, init64};
 
 /// See the module.
 pub struct BuildMem<'a> {
@@ -55,5 +56,14 @@ impl Mem for BuildMem<'_> {
     }
     fn free(&mut self, at: Off) {
         self.slot.frees.push(at);
+    }
+
+    fn load_bytes(&mut self, _: Guard, at: Off, out: &mut [u8]) -> Res<()> {
+        fence(Acquire);
+        Ok(copy_out(self.core.segment(), at, out)?)
+    }
+
+    fn init_bytes(&mut self, at: Off, bytes: &[u8]) {
+        copy_in(self.core.segment(), at, bytes);
     }
 }

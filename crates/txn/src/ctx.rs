@@ -1,6 +1,8 @@
 //! [`Ctx`]: one participant at work. Its single operations, the blocks that it builds ahead, and the loops that
 //! repeat an attempt until it goes through. Transactions: `scope`.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use coheap_segment::{Code, Error, Off, Participant, Result, Segment};
@@ -35,7 +37,7 @@ pub struct Ctx {
     pub(crate) ambient: Option<usize>,
     /// Number of fresh blocks of the transaction that were there before those that are pending.
     pending: Option<usize>,
-    pub(crate) handles: Handles,
+    pub(crate) handles: Rc<RefCell<Handles>>,
     pub(crate) core: Core,
 }
 
@@ -47,6 +49,7 @@ impl Ctx {
         let core = Core::new(participant, patience_ms);
         let own = Box::new(Txn::new(SlotState::new(&core, id)?));
         let handles = Handles::adopt(core.segment(), &core.segment().participant(core.me()).handles);
+        let handles = Rc::new(RefCell::new(handles));
         Ok(Ctx { own, explicit: Vec::new(), serials: vec![0], ambient: None, pending: None, handles, core })
     }
 
@@ -228,7 +231,11 @@ impl Ctx {
         own.begin(core, options, true);
         let mut repeats = 0;
         loop {
-            let fault = match a.txn(&mut TxnMem::new(core, own)) {
+            let mut mem = TxnMem::new(core, own);
+            // A read may have published handles on what it found: they count if all is still so after their fence.
+            let result =
+                a.txn(&mut mem).and_then(|out| if writes { Ok(out) } else { mem.validate().map(|()| out) });
+            let fault = match result {
                 Ok(out) => match commit(core, own) {
                     Ok(()) => {
                         if writes {
@@ -388,6 +395,6 @@ impl Drop for Ctx {
         self.own.slot.built();
         self.own.slot.free_chains(&mut self.core);
         let head = &self.core.segment().participant(self.core.me()).handles;
-        self.handles.clear(&mut self.core.alloc, head);
+        self.handles.borrow_mut().clear(&mut self.core.alloc, head);
     }
 }

@@ -20,7 +20,7 @@ use coheap_segment::{Code, Error, Off, Segment, Status, Word};
 use crate::barrier;
 use crate::core::{Core, check_version, next_version};
 use crate::mem::{Block, Fault, Guard, Mem, Res};
-use crate::slot::{SlotState, init64};
+use crate::slot::{SlotState, copy_in, copy_out, init64, overlay};
 
 /// The most words that one direct operation can store: what an intent line holds.
 pub const MAX_STORES: usize = 7;
@@ -272,5 +272,21 @@ impl Mem for DirectMem<'_> {
     #[inline]
     fn free(&mut self, at: Off) {
         self.slot.frees.push(at);
+    }
+
+    fn load_bytes(&mut self, guard: Guard, at: Off, out: &mut [u8]) -> Res<()> {
+        if !self.is_fresh(at) && !self.is_fresh(guard.0) {
+            self.enter(guard)?;
+        }
+        copy_out(self.segment, at, out)?;
+        // what this operation has stored itself lies over it
+        for &(place, value, _) in &self.slot.held[..self.len] {
+            overlay(at, out, place, value);
+        }
+        Ok(())
+    }
+
+    fn init_bytes(&mut self, at: Off, bytes: &[u8]) {
+        copy_in(self.segment, at, bytes);
     }
 }

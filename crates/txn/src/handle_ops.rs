@@ -1,11 +1,15 @@
-//! Handles of a [`Ctx`]: publish, withdraw, and reads that end in a handle.
+//! Handles of a [`Ctx`]: publish, withdraw, and reads that end in handles.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use coheap_segment::{Off, Result};
+use coheap_segment::{Off, Result, Segment};
 
 use crate::contend::Wait;
 use crate::ctx::Ctx;
+use crate::handles::Handles;
 use crate::mem::{Fault, Res};
 use crate::op::{Generic, Op};
 use crate::snapshot::SnapshotMem;
@@ -19,7 +23,50 @@ pub struct Found<T> {
     pub handle: Option<u32>,
 }
 
+/// The handle table of a [`Ctx`] for use *within* an operation, which may publish any number of handles on what it
+/// reads before it is validated. Whoever repeats an attempt takes back what the last one has published.
+pub struct HandleTable {
+    handles: Rc<RefCell<Handles>>,
+    segment: Arc<Segment>,
+}
+
+impl HandleTable {
+    /// Publishes a handle on the object at `at`, with a full fence. `None`: there is no room; make some outside of the
+    /// operation ([`Ctx::reserve_handles`]) and run it again.
+    #[inline]
+    pub fn publish(&self, at: Off) -> Result<Option<u32>> {
+        self.handles.borrow_mut().publish(&self.segment, at)
+    }
+
+    /// Takes a handle back; a free one: nothing happens.
+    #[inline]
+    pub fn withdraw(&self, index: u32) {
+        self.handles.borrow_mut().withdraw(&self.segment, index);
+    }
+}
+
 impl Ctx {
+    /// The handle table, to be published in while an operation runs. After an operation inside a transaction that has
+    /// published: [`Ctx::revalidate`].
+    pub fn handle_table(&self) -> HandleTable {
+        HandleTable { handles: self.handles.clone(), segment: self.segment().clone() }
+    }
+
+    /// Makes room for `n` handles. `ERR_COHEAP_OUT_OF_MEMORY`.
+    pub fn reserve_handles(&mut self, n: usize) -> Result<()> {
+        let head = self.handle_head();
+        self.handles.borrow_mut().reserve(&mut self.core.alloc, head, n)
+    }
+
+    /// Inside a transaction: looks whether what its last operation has read is still so, after handles were published
+    /// on it. `Aborted` if not. Outside: an operation has looked by itself.
+    pub fn revalidate(&mut self) -> Res<()> {
+        match self.ambient {
+            Some(i) => self.validate_last(i),
+            None => Ok(()),
+        }
+    }
+
     fn handle_head(&self) -> &'static AtomicU64 {
         &self.core.segment().participant(self.core.me()).handles
     }
@@ -28,25 +75,29 @@ impl Ctx {
     /// read from is found unchanged afterwards: see [`Ctx::read_handle`]. `ERR_COHEAP_OUT_OF_MEMORY`.
     #[inline]
     pub fn publish(&mut self, at: Off) -> Result<u32> {
-        let head = self.handle_head();
-        self.handles.publish(&mut self.core.alloc, head, at)
+        loop {
+            if let Some(index) = self.handles.borrow_mut().publish(self.core.segment(), at)? {
+                return Ok(index);
+            }
+            self.reserve_handles(1)?;
+        }
     }
 
     /// Takes a handle back; a free one: nothing happens.
     #[inline]
     pub fn withdraw(&mut self, index: u32) {
-        self.handles.withdraw(self.core.segment(), index);
+        self.handles.borrow_mut().withdraw(self.core.segment(), index);
     }
 
     /// The object of a handle; `None` for a number that is no handle.
     #[inline]
     pub fn handle(&self, index: u32) -> Option<Off> {
-        self.handles.get(index)
+        self.handles.borrow().get(index)
     }
 
     /// The number of handles.
     pub fn handle_count(&self) -> usize {
-        self.handles.len()
+        self.handles.borrow().len()
     }
 
     /// A read whose result may name an object: `op` gives {value, offset or 0}. `known` looks for a handle that this

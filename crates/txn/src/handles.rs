@@ -104,25 +104,37 @@ impl Handles {
         Ok(())
     }
 
-    /// Publishes a handle and fences; to be followed by the validation of what the offset was read from.
+    /// How many handles can be published before the table has to grow.
+    fn room(&self) -> usize {
+        let entries = self.chunks.len().saturating_sub(1) * PER_CHUNK + FIRST.min(self.chunks.len() * FIRST);
+        entries - self.objects.len() + self.free.len()
+    }
+
+    /// Makes room for `n` handles.
+    pub(crate) fn reserve(&mut self, alloc: &mut Allocator, head: &AtomicU64, n: usize) -> Result<()> {
+        while self.room() < n {
+            self.grow(alloc, head)?;
+        }
+        Ok(())
+    }
+
+    /// Publishes a handle and fences; to be followed by the validation of what the offset was read from. `None`: the
+    /// table has to grow first.
     #[inline]
-    pub(crate) fn publish(&mut self, alloc: &mut Allocator, head: &AtomicU64, object: Off) -> Result<u32> {
+    pub(crate) fn publish(&mut self, segment: &Segment, object: Off) -> Result<Option<u32>> {
         let index = match self.free.pop() {
             Some(index) => index,
-            None => self.objects.len() as u32,
-        };
-        if index as usize == self.objects.len() {
-            let room = self.chunks.len().saturating_sub(1) * PER_CHUNK + FIRST.min(self.chunks.len() * FIRST);
-            if index as usize == room {
-                self.grow(alloc, head)?;
+            None if self.room() == 0 => return Ok(None),
+            None => {
+                self.objects.push(0);
+                self.objects.len() as u32 - 1
             }
-            self.objects.push(0);
-        }
+        };
         self.objects[index as usize] = object;
         // A swap, not a store: the full fence between the publication and the loads of the validation.
-        self.entry(alloc.segment(), index)?.swap(object, SeqCst);
+        self.entry(segment, index)?.swap(object, SeqCst);
         barrier::fence_after_rmw();
-        Ok(index)
+        Ok(Some(index))
     }
 
     /// Takes a handle back; one that is free already: nothing happens.

@@ -2,7 +2,7 @@
 //! own. Synchronous scope: what runs between [`Ctx::enter`] and [`Ctx::leave`] belongs to the transaction, and nothing
 //! else does.
 
-use coheap_segment::{Code, Error, Result};
+use coheap_segment::{Code, Error, Off, Result};
 
 use crate::commit::{commit, roll_back};
 use crate::ctx::Ctx;
@@ -26,6 +26,16 @@ impl TxnId {
     pub fn from_u64(bits: u64) -> TxnId {
         TxnId { index: bits as u32, serial: (bits >> 32) as u32 }
     }
+}
+
+/// A transaction between two attempts that are apart in time: its place among the others, without a slot.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    options: TxnOptions,
+    age: u64,
+    failures: u32,
+    reserve_all: bool,
+    hot: Vec<Off>,
 }
 
 fn ended() -> Error {
@@ -197,6 +207,50 @@ impl Ctx {
             t.publish_flags(true);
         }
         Ok(())
+    }
+
+    /// Ends a callback's transaction for now: undone, no longer ambient, its slot free for other work; [`Ctx::resume`]
+    /// begins the next attempt with its age. For attempts between which the thread does other things.
+    pub fn park(&mut self, t: TxnId) -> Result<Parked> {
+        if t.index != 0 {
+            return Err(Error::new(Code::InvalidArgument, "an explicit transaction keeps its slot"));
+        }
+        let own = self.txn(t)?;
+        let parked = Parked {
+            options: own.options,
+            age: own.age,
+            failures: own.failures,
+            reserve_all: own.reserve_all,
+            hot: own.hot_guards(),
+        };
+        self.abort(t);
+        Ok(parked)
+    }
+
+    /// Begins the next attempt of a parked transaction; it is ambient from now on, as after [`Ctx::begin`].
+    pub fn resume(&mut self, parked: &Parked) -> Result<TxnId> {
+        let t = self.begin(parked.options)?;
+        self.own.take_place(parked.age, parked.failures, parked.reserve_all, &parked.hot);
+        Ok(t)
+    }
+
+    /// After a panic in the middle of an operation: whatever was under way is undone.
+    pub fn after_panic(&mut self) {
+        self.leave();
+        if self.own.stage == Stage::Active {
+            roll_back(&mut self.core, &mut self.own, false);
+        }
+        self.own.stage = Stage::Ended;
+        self.ambient = None;
+        for t in self.explicit.iter_mut().flatten() {
+            if t.stage == Stage::Active {
+                roll_back(&mut self.core, t, false);
+            }
+        }
+        self.forget_pending();
+        self.own.slot.frees.clear();
+        self.own.slot.drop_fresh(&mut self.core, 0);
+        self.own.slot.built();
     }
 
     /// Whom a transaction that never waits (`no_wait`) was aborted for; await the end of that one's attempt

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use coheap_segment::word::Word1;
-use coheap_segment::{Error, Off, Result, SlotRecord, Status, StatusWord};
+use coheap_segment::{Error, Off, Result, Segment, SlotRecord, Status, StatusWord};
 use coheap_slab::Block;
 
 use crate::core::{Core, record};
@@ -233,5 +233,52 @@ pub(crate) fn init64(core: &Core, at: Off, value: u64) {
     }
 }
 
-/// An empty word for tables of references.
+/// Copies bytes out of shared memory, word by word: any of them may be written meanwhile. `at` may be odd.
+/// `ERR_COHEAP_CORRUPT` outside of the heap.
+pub(crate) fn copy_out(segment: &Segment, at: Off, out: &mut [u8]) -> Result<()> {
+    let start = at & !7;
+    let skip = (at - start) as usize;
+    let end = start + (skip + out.len()).next_multiple_of(8) as u64;
+    let words: *const AtomicU64 = segment.bytes(start, end - start)?.cast();
+    let mut done = 0;
+    let mut i = 0;
+    while done < out.len() {
+        // SAFETY: the whole range was checked to be allocated, the mapping is aligned to pages and `start` to 8, and an
+        // atomic may be written by another process at any time.
+        let word = unsafe { &*words.add(i) }.load(Relaxed).to_le_bytes();
+        let from = if i == 0 { skip } else { 0 };
+        let n = (8 - from).min(out.len() - done);
+        out[done..done + n].copy_from_slice(&word[from..from + n]);
+        done += n;
+        i += 1;
+    }
+    Ok(())
+}
+
+/// Lays the value of the word at `place` over the copy `out` of the bytes at `at`.
+pub(crate) fn overlay(at: Off, out: &mut [u8], place: Off, value: u64) {
+    for (i, byte) in value.to_le_bytes().into_iter().enumerate() {
+        if let Some(offset) = (place + i as u64).checked_sub(at)
+            && let Some(out) = out.get_mut(offset as usize)
+        {
+            *out = byte;
+        }
+    }
+}
+
+/// Copies bytes into a fresh block, from a word boundary on; the last word is filled with zeros.
+pub(crate) fn copy_in(segment: &Segment, at: Off, bytes: &[u8]) {
+    let words = match segment.bytes(at, bytes.len().next_multiple_of(8) as u64) {
+        Ok(words) if at % 8 == 0 => words.cast_const().cast::<AtomicU64>(),
+        _ => return debug_assert!(false, "fresh bytes outside of the heap: {at:#x}"),
+    };
+    for (i, part) in bytes.chunks(8).enumerate() {
+        let mut word = [0; 8];
+        word[..part.len()].copy_from_slice(part);
+        // SAFETY: as in `copy_out`.
+        unsafe { &*words.add(i) }.store(u64::from_le_bytes(word), Relaxed);
+    }
+}
+
+/// A word of the segment, for as long as we are in it.
 pub(crate) type WordRef = &'static AtomicU64;

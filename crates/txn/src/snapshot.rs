@@ -11,6 +11,7 @@ use coheap_segment::{Code, Error, Off, Segment, Status, Word};
 
 use crate::contend::{Holder, Verdict, judge};
 use crate::mem::{Block, Fault, Guard, Mem, Res};
+use crate::slot::copy_out;
 
 /// See the module.
 pub struct SnapshotMem {
@@ -132,5 +133,10 @@ impl Mem for SnapshotMem {
     }
     fn free(&mut self, at: Off) {
         debug_assert!(false, "a read that frees {at:#x}");
+    }
+
+    fn load_bytes(&mut self, guard: Guard, at: Off, out: &mut [u8]) -> Res<()> {
+        self.enter(guard)?;
+        Ok(copy_out(self.segment, at, out)?)
     }
 }

@@ -121,7 +121,7 @@ pub(crate) struct Txn {
     /// What the last operation has read: positions of entries.
     pub(crate) op_reads: Vec<u32>,
     pub(crate) hot: Table<Hot>,
-    failures: u32,
+    pub(crate) failures: u32,
     pub(crate) reserve_all: bool,
     steps: u64,
     /// Number of fresh blocks that are older than the transaction (built ahead).
@@ -210,6 +210,27 @@ impl Txn {
         // Acquire pairs with the AcqRel of those that advance it: a commit up to here has its C or its version in
         // every word that we load from now on.
         self.rv = core.segment().header().clock.load(Acquire);
+    }
+
+    /// What the next attempt should reserve at first sight.
+    pub(crate) fn hot_guards(&self) -> Vec<Off> {
+        let written = self.entries.items().iter().filter(|e| e.written).map(|e| e.guard);
+        if self.stage == Stage::Active {
+            written.collect()
+        } else {
+            self.hot.items().iter().map(|h| h.0).collect()
+        }
+    }
+
+    /// Takes the place of an earlier attempt, before anything has been read.
+    pub(crate) fn take_place(&mut self, age: u64, failures: u32, reserve_all: bool, hot: &[Off]) {
+        (self.age, self.failures, self.reserve_all) = (age, failures, reserve_all);
+        hot.iter().for_each(|&guard| {
+            self.hot.push(Hot(guard));
+        });
+        // nobody has met this attempt yet: it owns no word
+        self.slot.record.age.store(age, Relaxed);
+        self.publish_flags(false);
     }
 
     /// Says to others what kind of attempt this is.

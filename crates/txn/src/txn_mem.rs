@@ -10,7 +10,7 @@ use coheap_segment::{Off, Segment, Word};
 
 use crate::core::Core;
 use crate::mem::{Block, Fault, Guard, Mem, Res};
-use crate::slot::init64;
+use crate::slot::{copy_in, copy_out, init64, overlay};
 use crate::transaction::{Entry, Txn, Undo, Written};
 
 /// See the module.
@@ -206,5 +206,31 @@ impl Mem for TxnMem<'_> {
     #[inline]
     fn free(&mut self, at: Off) {
         self.t.slot.frees.push(at);
+    }
+
+    fn load_bytes(&mut self, guard: Guard, at: Off, out: &mut [u8]) -> Res<()> {
+        if self.fresh(at).is_some() || self.fresh(guard.0).is_some() {
+            return Ok(copy_out(self.segment, at, out)?);
+        }
+        self.observe(guard)?;
+        copy_out(self.segment, at, out)?;
+        // Fences, and finds the guard as it was before the copy, or aborts.
+        self.read(guard, at & !7)?;
+        if !self.t.overlay.is_empty() {
+            let mut place = at & !7;
+            while place < at + out.len() as u64 {
+                if let Some(i) = self.t.overlay.find(place)
+                    && self.t.overlay.items()[i].present
+                {
+                    overlay(at, out, place, self.t.overlay.items()[i].value);
+                }
+                place += 8;
+            }
+        }
+        Ok(())
+    }
+
+    fn init_bytes(&mut self, at: Off, bytes: &[u8]) {
+        copy_in(self.segment, at, bytes);
     }
 }

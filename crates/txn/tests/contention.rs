@@ -254,3 +254,21 @@ fn the_oldest_commits_among_many_that_want_the_same() {
         assert_eq!(get(&mut ctx, x), Ok(2000));
     }
 }
+
+#[test]
+fn a_parked_transaction_comes_back_with_its_age() {
+    let heap = heap();
+    let (mut a, mut b) = (join(&heap), join(&heap));
+    let x = object(&mut a, 1, 1);
+    let t = a.begin(PLAIN).unwrap();
+    set(&mut a, x, 5).unwrap();
+    let parked = a.park(t).unwrap();
+    set(&mut a, x, 2).unwrap();
+    let younger = b.begin(PLAIN).unwrap();
+    set(&mut b, x, 3).unwrap();
+    let t = a.resume(&parked).unwrap();
+    assert_eq!(get(&mut a, x), Ok(2), "reserved at first sight, for it was written before");
+    assert!(!b.is_active(younger));
+    a.commit(t).unwrap();
+    b.abort(younger);
+}

@@ -326,3 +326,62 @@ fn handles_are_in_the_shared_table_until_they_are_withdrawn() {
     assert_eq!(ctx.handle(u32::MAX), None);
     assert!(ctx.publish(objects[9]).unwrap() < 3000, "numbers are used again");
 }
+
+#[test]
+fn bytes_read_in_a_transaction_show_its_own_stores() {
+    let heap = heap();
+    let mut ctx = join(&heap);
+    let x = object(&mut ctx, 4, u64::from_le_bytes(*b"abcdefgh"));
+    let bytes = |m: &mut dyn Mem| {
+        let mut out = [0; 13];
+        m.load_bytes(Guard(x), cell(x, 0) + 5, &mut out)?;
+        Ok(out)
+    };
+    assert_eq!(ctx.read(bytes), Ok(*b"fghabcdefghab"));
+    for wide in [false, true] {
+        let op = |m: &mut dyn Mem| {
+            m.store64(Guard(x), cell(x, 1), u64::from_le_bytes(*b"ABCDEFGH"))?;
+            bytes(m)
+        };
+        let seen = if wide { ctx.write_wide(op) } else { ctx.write(op) };
+        assert_eq!(seen, Ok(*b"fghABCDEFGHab"));
+    }
+    let fresh = ctx.write(|m| {
+        let block = m.alloc(64)?;
+        m.init_bytes(block.at + 16, b"0123456789");
+        m.finish(block.at, 2, 0, 0);
+        Ok(block.at)
+    });
+    let mut out = [0; 16];
+    ctx.read(|m| m.load_bytes(Guard(fresh.unwrap()), fresh.unwrap() + 16, &mut out)).unwrap();
+    assert_eq!(&out, b"0123456789\0\0\0\0\0\0");
+}
+
+#[test]
+fn a_panic_in_an_operation_leaves_nothing_behind() {
+    let heap = heap();
+    let mut ctx = join(&heap);
+    let x = object(&mut ctx, 1, 1);
+    let objects = coheap_slab::objects(&heap);
+    for inside in [false, true] {
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            if inside {
+                ctx.begin(TxnOptions::default()).unwrap();
+                set(&mut ctx, x, 2).unwrap();
+            }
+            ctx.write(|m| -> Result<(), Fault> {
+                make(m, 3, 0)?;
+                m.store64(Guard(x), cell(x, 0), 3)?;
+                panic!("as the test wants it")
+            })
+        }));
+        assert!(caught.is_err());
+        ctx.after_panic();
+        assert!(!ctx.in_transaction());
+        assert_eq!(get(&mut ctx, x), Ok(1));
+        assert!(coheap_slab::objects(&heap) <= objects);
+        let word = Word(heap.word(x).unwrap().load(Ordering::SeqCst));
+        assert_eq!((word.owner(), word.changing()), (0, false));
+    }
+    set(&mut ctx, x, 2).unwrap();
+}
