@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use coheap_objects::Cell;
 use coheap_segment::{Result, Segment};
+use coheap_txn::{Fault, Guard, Mem, Res};
 
 use crate::hand::{Hand, Putter, free_message};
 use crate::judge::{self, Settled, Verdict};
@@ -57,8 +58,8 @@ struct Suspect {
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
     /// The head is here or further on.
-    pub head_seen: u64,
-    suspect: Option<Suspect>,
+    pub head_seen: std::cell::Cell<u64>,
+    suspect: std::cell::Cell<Option<Suspect>>,
 }
 
 /// A FIFO channel and the thread that works on it.
@@ -68,7 +69,7 @@ pub(crate) struct Fifo<'s, 'h, H: Hand> {
     pub rings: Rings<'s>,
     pub places: u64,
     pub hand: &'h mut H,
-    pub memory: &'h mut Memory,
+    pub memory: &'h Memory,
     pub woken: Woken,
 }
 
@@ -78,7 +79,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         channel: &'s ChannelRecord,
         places: u64,
         hand: &'h mut H,
-        memory: &'h mut Memory,
+        memory: &'h Memory,
     ) -> Self {
         let rings = Rings::new(seg, channel, places, hand.slot());
         Fifo { seg, channel, rings, places, hand, memory, woken: Woken::default() }
@@ -98,9 +99,10 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
     /// Puts one message. On [`Put::Full`] and [`Put::Closed`] the cell's content is still the caller's.
     pub fn put(&mut self, cell: Cell) -> Result<Put> {
         let mut putter = Putter { hand: &mut *self.hand, places: self.places, cell, owner: None, block: 0 };
-        let claim = self.rings.claim(0, &mut self.memory.head_seen, &mut putter);
+        let claim = self.rings.claim(0, &self.memory.head_seen, &mut putter);
         let put = match claim {
             Ok(Claim::At(_)) => {
+                self.hand.built();
                 self.woken.takers = true;
                 return Ok(Put::Done);
             }
@@ -109,6 +111,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
             Err(error) => Err(error),
         };
         putter.discard()?;
+        self.hand.built();
         put
     }
 
@@ -124,7 +127,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         for &cell in cells {
             let mut putter =
                 Putter { hand: &mut *self.hand, places: self.places, cell, owner: Some(owner), block: 0 };
-            match self.rings.claim(0, &mut self.memory.head_seen, &mut putter) {
+            match self.rings.claim(0, &self.memory.head_seen, &mut putter) {
                 Ok(Claim::At(place)) => {
                     claimed.push(place);
                     continue;
@@ -161,20 +164,20 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
     /// may have changed something.
     fn suspect(&mut self, place: &Place<'s>) -> bool {
         let now = Instant::now();
-        match self.memory.suspect {
+        match self.memory.suspect.get() {
             Some(s) if s.pos == place.pos && s.word == place.word => {
                 if now.saturating_duration_since(s.since) < HESITATION {
                     return false;
                 }
                 if self.rings.overrule(place, &mut self.woken) == Settled::Stands(Verdict::Direct) {
-                    self.memory.suspect = Some(Suspect { since: now + PROBE, ..s });
+                    self.memory.suspect.set(Some(Suspect { since: now + PROBE, ..s }));
                     return false;
                 }
-                self.memory.suspect = None;
+                self.memory.suspect.set(None);
                 true
             }
             _ => {
-                self.memory.suspect = Some(Suspect { pos: place.pos, word: place.word, since: now });
+                self.memory.suspect.set(Some(Suspect { pos: place.pos, word: place.word, since: now }));
                 false
             }
         }
@@ -188,14 +191,14 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
             match self.rings.look(cursor, mine, &mut self.woken)? {
                 Look::Found(found, passed) => return Ok(Seen::Message(found, passed)),
                 Look::Ended => return Ok(Seen::Ended),
-                Look::Empty(pos, passed) => {
+                Look::Empty(passed) => {
                     if !passed.is_some_and(|passed| self.suspect(&passed)) {
-                        return Ok(Seen::Nothing(pos));
+                        return Ok(Seen::Nothing);
                     }
                 }
                 Look::Blocked(taker) => {
                     if !patient {
-                        return Ok(Seen::Nothing(taker.pos));
+                        return Ok(Seen::Nothing);
                     }
                     if since.get_or_insert_with(Instant::now).elapsed() >= HESITATION {
                         self.rings.overrule(&taker, &mut self.woken);
@@ -237,7 +240,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
                         return Ok(Take::Taken(place));
                     }
                 }
-                Seen::Nothing(_) => return Ok(Take::Empty),
+                Seen::Nothing => return Ok(Take::Empty),
                 Seen::Ended => return Ok(Take::Closed),
             }
         }
@@ -245,7 +248,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
 
     /// Takes one message. `load` is shown its cell once, before anybody could use its place again; if it fails the
     /// message stays in the channel.
-    pub fn take<T>(&mut self, load: impl FnOnce(&mut Content<'s>, Cell) -> Result<T>) -> Result<Take<T>> {
+    pub fn take<T>(&mut self, mut load: impl FnMut(&mut dyn Mem, Guard, Cell) -> Res<T>) -> Res<Take<T>> {
         let place = match self.acquire()? {
             Take::Taken(place) => place,
             Take::Empty => return Ok(Take::Empty),
@@ -255,21 +258,22 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         let seg = self.seg;
         let undo = Undo { hand: &mut *self.hand, seg, taken: &taken, woken: &mut self.woken };
         let message = Message::read(seg, place.word.block())?;
-        let value = load(&mut Content::new(seg), message.cell)?;
+        let value = load(&mut Content::new(seg), Guard(place.word.block()), message.cell)?;
         undo.disarm();
         self.consume(&place);
         let freed = free_message(self.hand, &message);
         self.hand.end();
         self.after_takes(1)?;
-        freed.map(|()| Take::Taken(value))
+        freed?;
+        Ok(Take::Taken(value))
     }
 
     /// Takes up to `max` messages, all at one instant. `load` is shown each cell once; if it fails all of them stay.
     pub fn take_many<T>(
         &mut self,
         max: usize,
-        mut load: impl FnMut(&mut Content<'s>, Cell) -> Result<T>,
-    ) -> Result<Take<Vec<T>>> {
+        mut load: impl FnMut(&mut dyn Mem, Guard, Cell) -> Res<T>,
+    ) -> Res<Take<Vec<T>>> {
         if max == 0 {
             return Ok(Take::Empty);
         }
@@ -300,7 +304,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         let mut values = Vec::with_capacity(taken.len());
         for place in &taken {
             let message = Message::read(seg, place.word.block())?;
-            values.push(load(&mut Content::new(seg), message.cell)?);
+            values.push(load(&mut Content::new(seg), Guard(place.word.block()), message.cell)?);
             messages.push(message);
         }
         undo.disarm();
@@ -312,15 +316,20 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         }
         self.hand.end();
         self.after_takes(taken.len())?;
-        freed.map(|()| Take::Taken(values))
+        freed?;
+        Ok(Take::Taken(values))
     }
 
     /// Shows the first message without taking it. `load` may be called again, and then its last result counts: the
     /// message was taken meanwhile, and what it saw may have been garbage.
-    pub fn peek<T>(&mut self, mut load: impl FnMut(&mut Content<'s>, Cell) -> Result<T>) -> Result<Take<T>> {
+    pub fn peek<T>(
+        &mut self,
+        mine: Option<Owner>,
+        mut load: impl FnMut(&mut dyn Mem, Guard, Cell) -> Res<T>,
+    ) -> Res<Take<T>> {
         loop {
             // what an undecided transaction takes is still there
-            let place = match self.rings.look(&mut Cursor::default(), None, &mut self.woken)? {
+            let place = match self.rings.look(&mut Cursor::default(), mine, &mut self.woken)? {
                 Look::Found(place, None) => place,
                 Look::Found(place, Some(passed)) => {
                     if passed.word.state() == State::Taken
@@ -332,11 +341,13 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
                     }
                 }
                 Look::Blocked(place) => place,
-                Look::Empty(..) => return Ok(Take::Empty),
+                Look::Empty(_) => return Ok(Take::Empty),
                 Look::Ended => return Ok(Take::Closed),
             };
-            let loaded = Message::read(self.seg, place.word.block())
-                .and_then(|message| load(&mut Content::new(self.seg), message.cell));
+            let block = place.word.block();
+            let loaded = Message::read(self.seg, block)
+                .map_err(Fault::from)
+                .and_then(|message| load(&mut Content::new(self.seg), Guard(block), message.cell));
             // SeqCst: after the loads above (fence), and after the handle that `load` has published: still there, so
             // what was read belongs to it, and the handle was in time.
             std::sync::atomic::fence(SeqCst);
@@ -360,7 +371,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
 
     /// Moves the head on; says whom to wake.
     fn after_takes(&mut self, n: usize) -> Result<()> {
-        self.memory.head_seen = self.rings.advance_head()?;
+        self.memory.head_seen.set(self.rings.advance_head()?);
         self.woken.putters |= n > 0;
         // Others may sleep until the last message is gone.
         self.woken.takers |= self.channel.sealed.load(SeqCst) != 0;
@@ -372,8 +383,8 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
 pub(crate) enum Seen<'s> {
     /// The first message that can be taken, and the first place passed over on the way.
     Message(Place<'s>, Option<Place<'s>>),
-    /// Nothing up to this position.
-    Nothing(u64),
+    /// Nothing now.
+    Nothing,
     /// Nothing, for ever.
     Ended,
 }

@@ -22,10 +22,49 @@ pub(crate) trait Hand {
     fn decide(&mut self);
     /// Status IDLE(seq + 1).
     fn end(&mut self);
-    /// A fresh block, of which the first two words are set.
+    /// A fresh block, of which the first two words are set. Until [`Hand::built`] or [`Hand::end`] the slot says that
+    /// there may be one that nothing refers to.
     fn alloc(&mut self, bytes: u64) -> Result<Off>;
+    /// What was allocated is linked or given back.
+    fn built(&mut self);
     /// Frees a block that nobody else can reach.
     fn free(&mut self, at: Off) -> Result<()>;
+}
+
+impl Hand for coheap_txn::Hand<'_> {
+    #[inline]
+    fn segment(&self) -> &Segment {
+        coheap_txn::Hand::segment(self)
+    }
+    #[inline]
+    fn slot(&self) -> u16 {
+        coheap_txn::Hand::slot(self)
+    }
+    #[inline]
+    fn begin(&mut self) -> u8 {
+        coheap_txn::Hand::begin(self)
+    }
+    #[inline]
+    fn decide(&mut self) {
+        coheap_txn::Hand::decide(self);
+    }
+    #[inline]
+    fn end(&mut self) {
+        coheap_txn::Hand::end(self);
+    }
+    #[inline]
+    fn alloc(&mut self, bytes: u64) -> Result<Off> {
+        Ok(coheap_txn::Hand::alloc(self, bytes)?.at)
+    }
+    #[inline]
+    fn built(&mut self) {
+        coheap_txn::Hand::built(self);
+    }
+    #[inline]
+    fn free(&mut self, at: Off) -> Result<()> {
+        // already free: a message that was freed behind its channel's back, which is nobody's gain to report
+        coheap_txn::Hand::free(self, at).map(|_| ())
+    }
 }
 
 /// Brings a fresh block to life.

@@ -96,6 +96,25 @@ pub(crate) fn settle(seg: &Segment, me: u16, place: &AtomicU64, seen: SlotWord) 
     }
 }
 
+/// Aborts the attempt, if it is undecided: always safe. True if it is over now.
+pub(crate) fn abort(seg: &Segment, owner: Owner) -> bool {
+    let Some(slot) = seg.slot(owner.slot) else { return true };
+    let status = StatusWord(slot.status.load(Ordering::SeqCst));
+    if status.tag() != owner.tag {
+        return true;
+    }
+    match status.status() {
+        Some(Status::Active | Status::Preparing) => {
+            let aborted = StatusWord::new(Status::Aborted, status.seq());
+            // SeqCst: a decision, like the owner's own. The whole sequence number is in the expected value, so only
+            // this attempt can be meant; failing, it has gone on, and its status says where.
+            slot.status.compare_exchange(status.0, aborted.0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        }
+        Some(Status::Direct | Status::Committed) => false,
+        Some(Status::Idle | Status::Aborted) | None => true,
+    }
+}
+
 /// Ends the attempt that owns the place, if that is possible without its owner: an undecided one by aborting it
 /// (always safe), a single operation if its owner is dead. Then settles the place. A system call, for a single
 /// operation of another process.
@@ -106,10 +125,7 @@ pub(crate) fn overrule(seg: &Segment, me: u16, place: &AtomicU64, seen: SlotWord
     if status.tag() == owner.tag {
         match status.status() {
             Some(Status::Active | Status::Preparing) => {
-                let aborted = StatusWord::new(Status::Aborted, status.seq());
-                // SeqCst: a decision, like the owner's own. The whole sequence number is in the expected value, so
-                // only this attempt can be meant; failing, it has gone on, and `settle` says what that means.
-                let _ = slot.status.compare_exchange(status.0, aborted.0, Ordering::SeqCst, Ordering::SeqCst);
+                abort(seg, owner);
             }
             Some(Status::Direct) => {
                 // announced: the slot may be recovered and given to somebody else while we are stopped here

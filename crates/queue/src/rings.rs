@@ -19,13 +19,14 @@
 //! sleepers' flag; sleeper: store of the flag, then load of the place. In the total order of these four one of the
 //! two sees the other.
 
+use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
 use coheap_segment::{Error, Off, Result, Segment};
 
 use crate::judge::{self, Settled, Verdict, judge};
-use crate::layout::{ChannelRecord, Ring, UNBOUNDED};
+use crate::layout::{ChannelRecord, Ring, RingRecord, UNBOUNDED};
 use crate::word::{Link, Owner, SlotWord, State, lap_of};
 
 /// Steps after which a walk or a retry is a corrupt segment, not bad luck.
@@ -49,6 +50,8 @@ pub(crate) struct Place<'s> {
     pub pos: u64,
     pub word: SlotWord,
     pub place: &'s AtomicU64,
+    /// Its offset.
+    pub at: Off,
 }
 
 /// What became of the wish to put.
@@ -62,8 +65,8 @@ pub(crate) enum Claim<'s> {
 pub(crate) enum Look<'s> {
     /// The first message that can be taken, and the first place passed over on the way.
     Found(Place<'s>, Option<Place<'s>>),
-    /// Nothing up to this position, but for places passed over that count as taken, or as not yet put.
-    Empty(u64, Option<Place<'s>>),
+    /// Nothing, but for places passed over that count as taken, or as not yet put; the first of them.
+    Empty(Option<Place<'s>>),
     /// Nothing, unless this undecided taker fails.
     Blocked(Place<'s>),
     /// Nothing, and nothing will come.
@@ -121,6 +124,10 @@ impl<'s> Rings<'s> {
 
     fn place(&self, spot: &Spot<'s>) -> &'s AtomicU64 {
         &spot.ring.places[(spot.pos & (self.n - 1)) as usize]
+    }
+
+    fn offset(&self, spot: &Spot<'s>) -> Off {
+        spot.ring.at + size_of::<RingRecord>() as u64 + (spot.pos & (self.n - 1)) * 8
     }
 
     /// Goes on to the ring of `spot.pos`, which is `spot.ring` or the next.
@@ -187,7 +194,7 @@ impl<'s> Rings<'s> {
 
     /// Claims the first free place: EMPTY → `supply.word(lap)`, and moves the tail on. `own` places that the same transaction takes leave as much more room.
     /// `head_seen` is what this thread knows of the head. Lock-free.
-    pub fn claim(&self, own: u64, head_seen: &mut u64, supply: &mut impl Supply) -> Result<Claim<'s>> {
+    pub fn claim(&self, own: u64, head_seen: &Cell<u64>, supply: &mut impl Supply) -> Result<Claim<'s>> {
         for _ in 0..MANY {
             let (spot, state) = self.tail()?;
             if self.is_full(&spot, own, head_seen)? {
@@ -208,7 +215,7 @@ impl<'s> Rings<'s> {
                 let word = supply.word(lap)?;
                 if place.compare_exchange(seen.0, word.0, SeqCst, SeqCst).is_ok() {
                     let _ = self.channel.tail.compare_exchange(spot.pos, spot.pos + 1, SeqCst, SeqCst);
-                    return Ok(Claim::At(Place { pos: spot.pos, word, place }));
+                    return Ok(Claim::At(Place { pos: spot.pos, word, place, at: self.offset(&spot) }));
                 }
             } else if seen == SlotWord::seal(lap) {
                 return Ok(Claim::Sealed);
@@ -221,13 +228,13 @@ impl<'s> Rings<'s> {
     }
 
     /// True if a message at `spot`, the tail, would be one too many.
-    fn is_full(&self, spot: &Spot<'s>, own: u64, head_seen: &mut u64) -> Result<bool> {
+    fn is_full(&self, spot: &Spot<'s>, own: u64, head_seen: &Cell<u64>) -> Result<bool> {
         let capacity = self.channel.capacity.load(SeqCst);
-        if capacity == UNBOUNDED || spot.pos.saturating_sub(*head_seen) < capacity {
+        if capacity == UNBOUNDED || spot.pos.saturating_sub(head_seen.get()) < capacity {
             return Ok(false);
         }
-        *head_seen = self.advance_head()?;
-        let used = spot.pos.saturating_sub(*head_seen);
+        head_seen.set(self.advance_head()?);
+        let used = spot.pos.saturating_sub(head_seen.get());
         if used < capacity.saturating_add(own) {
             return Ok(false);
         }
@@ -487,7 +494,7 @@ impl<'s> Rings<'s> {
                     }
                     continue;
                 }
-                let here = Place { pos: spot.pos, word: seen, place };
+                let here = Place { pos: spot.pos, word: seen, place, at: self.offset(&spot) };
                 match seen.state() {
                     State::Full => {
                         if !passed.still_stand(self.seg) {
@@ -518,7 +525,7 @@ impl<'s> Rings<'s> {
             return Ok(match (passed.taker(), passed.first(), verdict) {
                 (Some(taker), ..) => Look::Blocked(taker),
                 (None, None, Some(_)) => Look::Ended,
-                (None, first, _) => Look::Empty(spot.pos, first),
+                (None, first, _) => Look::Empty(first),
             });
         }
         Err(stuck(self.channel.head.load(SeqCst)))
@@ -598,14 +605,39 @@ impl<'s> Rings<'s> {
         Err(stuck(self.channel.tail.load(SeqCst)))
     }
 
+    /// The first position that nobody has claimed, exactly; `None` if the channel is sealed there.
+    pub fn end(&self) -> Result<Option<u64>> {
+        for _ in 0..MANY {
+            let (spot, state) = self.tail()?;
+            match state {
+                Enter::Sealed => return Ok(None),
+                Enter::Here => {
+                    let lap = lap_of(spot.seq);
+                    let seen = SlotWord(self.place(&spot).load(SeqCst));
+                    if seen == SlotWord::empty(lap) {
+                        return Ok(Some(spot.pos));
+                    }
+                    if seen == SlotWord::seal(lap) {
+                        return Ok(None);
+                    }
+                    let _ = self.channel.tail.compare_exchange(spot.pos, spot.pos + 1, SeqCst, SeqCst);
+                }
+                _ => return Ok(Some(spot.pos)),
+            }
+        }
+        Err(stuck(self.channel.tail.load(SeqCst)))
+    }
+
+    /// True if one more message, besides `pending` others, would be too many. `own` places that the asking
+    /// transaction takes leave as much more room.
+    pub fn has_no_room(&self, pending: u64, own: u64, head_seen: &Cell<u64>) -> Result<bool> {
+        let (spot, _) = self.tail()?;
+        self.is_full(&Spot { pos: spot.pos + pending, ..spot }, own, head_seen)
+    }
+
     /// True if nothing can be put any more.
     pub fn is_sealed(&self) -> Result<bool> {
-        let (spot, state) = self.tail()?;
-        Ok(match state {
-            Enter::Sealed => true,
-            Enter::Here => self.place(&spot).load(SeqCst) == SlotWord::seal(lap_of(spot.seq)).0,
-            _ => false,
-        })
+        Ok(self.end()?.is_none())
     }
 }
 

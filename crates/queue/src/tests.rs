@@ -50,6 +50,7 @@ impl Hand for Worker {
     fn alloc(&mut self, bytes: u64) -> Result<Off> {
         Ok(self.allocator.alloc(bytes)?.at)
     }
+    fn built(&mut self) {}
     fn free(&mut self, at: Off) -> Result<()> {
         assert!(self.allocator.free(at)?, "freed twice");
         Ok(())
@@ -76,8 +77,8 @@ impl Worker {
         let seg = self.seg.clone();
         let channel = ChannelRecord::at(&seg, at).unwrap();
         let places = channel.places();
-        let mut memory = self.memory.remove(&at).unwrap_or_default();
-        let result = f(&mut Fifo::new(&seg, channel, places, self, &mut memory));
+        let memory = self.memory.remove(&at).unwrap_or_default();
+        let result = f(&mut Fifo::new(&seg, channel, places, self, &memory));
         self.memory.insert(at, memory);
         result
     }
@@ -85,7 +86,7 @@ impl Worker {
         self.on(at, |fifo| fifo.put(Cell::number(x)).unwrap())
     }
     fn take(&mut self, at: Off) -> Take<f64> {
-        self.on(at, |fifo| fifo.take(|_, cell| Ok(cell.as_number().unwrap())).unwrap())
+        self.on(at, |fifo| fifo.take(|_, _, cell| Ok(cell.as_number().unwrap())).unwrap())
     }
     fn len(&mut self, at: Off) -> u64 {
         self.on(at, |fifo| fifo.rings.len(None).unwrap())
@@ -186,7 +187,7 @@ fn runs_go_in_as_far_as_there_is_room_and_come_out_in_order() {
     assert_eq!(sut.on(at, |f| f.put_many(&cells).unwrap()), (100, Put::Full));
     let mut got = Vec::new();
     for max in [0, 1, 7, 1000] {
-        let run = sut.on(at, |f| f.take_many(max, |_, cell| Ok(cell.as_number().unwrap())).unwrap());
+        let run = sut.on(at, |f| f.take_many(max, |_, _, cell| Ok(cell.as_number().unwrap())).unwrap());
         if let Take::Taken(run) = run {
             got.extend(run);
         }
@@ -206,15 +207,15 @@ fn a_message_that_cannot_be_loaded_stays_first() {
     let error = coheap_segment::Error::new(coheap_segment::Code::OutOfMemory, "no room for it");
     // also more often than there are tags
     for _ in 0..40 {
-        assert_eq!(sut.on(at, |f| f.take(|_, _| Err::<(), _>(error))), Err(error));
+        assert_eq!(sut.on(at, |f| f.take(|_, _, _| Err::<(), _>(error.into()))), Err(error.into()));
         let mut n = 0;
         let all = sut.on(at, |f| {
-            f.take_many(3, |_, _| {
+            f.take_many(3, |_, _, _| {
                 n += 1;
-                if n == 3 { Err(error) } else { Ok(()) }
+                if n == 3 { Err(error.into()) } else { Ok(()) }
             })
         });
-        assert_eq!(all, Err(error));
+        assert_eq!(all, Err(error.into()));
     }
     for i in 0..3 {
         assert_eq!(sut.take(at), Take::Taken(i as f64));
@@ -226,7 +227,7 @@ fn a_peek_leaves_the_message_where_it_is() {
     let seg = segment();
     let mut sut = Worker::new(&seg);
     let at = sut.channel(UNBOUNDED);
-    let peek = |sut: &mut Worker| sut.on(at, |f| f.peek(|_, cell| Ok(cell.as_number())).unwrap());
+    let peek = |sut: &mut Worker| sut.on(at, |f| f.peek(None, |_, _, cell| Ok(cell.as_number())).unwrap());
     assert_eq!(peek(&mut sut), Take::Empty);
     sut.put(at, 7.0);
     assert_eq!(peek(&mut sut), Take::Taken(Some(7.0)));
@@ -272,8 +273,9 @@ fn exchange(producers: u64, consumers: u64, each: u64, capacity: u64, batch: usi
                                 _ => vec![],
                             }
                         } else {
-                            let run =
-                                me.on(at, |f| f.take_many(batch, |_, c| Ok(c.as_number().unwrap())).unwrap());
+                            let run = me.on(at, |f| {
+                                f.take_many(batch, |_, _, c| Ok(c.as_number().unwrap())).unwrap()
+                            });
                             match run {
                                 Take::Taken(run) => run,
                                 _ => vec![],
