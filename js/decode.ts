@@ -23,6 +23,8 @@ const ERROR_OWN = 8
 interface Frame {
   kind: number
   target: object
+  /** What is handed on when it is done: the target, or what stands for it outside. */
+  result: object
   i: number
   n: number
   key: unknown
@@ -114,29 +116,24 @@ export class Decoder {
       case Wire.OBJECT: {
         const id = r.u32()
         const target = (r.tag() & 1) === 1 ? (Object.create(null) as object) : {}
-        this.seen[id] = target
-        if (this.content) {
-          this.keysOf[id] = []
-          this.frozen.push(target)
-        }
-        return this.push(OBJECT, target, r.u32(), this.content ? this.keysOf[id] : undefined)
+        if (this.content) this.keysOf[id] = []
+        const result = this.container(id, target)
+        return this.push(OBJECT, target, r.u32(), this.content ? this.keysOf[id] : undefined, undefined, result)
       }
       case Wire.LIKE: {
         const target = {}
-        this.seen[r.u32()] = target
-        this.frozen.push(target)
+        const result = this.container(r.u32(), target)
         const keys = this.keysOf[r.u32()]
         if (keys === undefined) throw corrupt()
-        return this.push(OBJECT, target, keys.length, undefined, keys)
+        return this.push(OBJECT, target, keys.length, undefined, keys, result)
       }
       case Wire.ARRAY: {
         const target: unknown[] = []
-        this.seen[r.u32()] = target
-        if (this.content) this.frozen.push(target)
+        const result = this.container(r.u32(), target)
         const length = r.u32()
         const elements = r.u32()
         if (elements < length) target.length = length
-        return this.push(ARRAY, target, elements, undefined)
+        return this.push(ARRAY, target, elements, undefined, undefined, result)
       }
       case Wire.MAP: {
         const target = new Map()
@@ -190,9 +187,23 @@ export class Decoder {
     }
   }
 
-  private push(kind: number, target: object, n: number, extra: unknown, key?: unknown): typeof PENDING {
-    this.frames.push({ kind, target, i: 0, n, key, extra })
+  private push(
+    kind: number,
+    target: object,
+    n: number,
+    extra: unknown,
+    key?: unknown,
+    result: object = target,
+  ): typeof PENDING {
+    this.frames.push({ kind, target, result, i: 0, n, key, extra })
     return PENDING
+  }
+
+  /** Enters a plain object or array under its number. In content it is frozen: a Proxy tells who writes to it. */
+  private container(id: number, target: object): object {
+    if (!this.content) return (this.seen[id] = target)
+    this.frozen.push(target)
+    return (this.seen[id] = new Proxy(target, readOnly))
   }
 
   /** Reads members until one is a container of its own (PENDING) or the container is done: the container. */
@@ -209,7 +220,7 @@ export class Decoder {
             if (v === PENDING) return PENDING
             define(target, like[frame.i++] as string | symbol, v)
           }
-          return target
+          return frame.result
         }
         while (frame.i < frame.n) {
           const key = r.key()
@@ -222,7 +233,7 @@ export class Decoder {
           frame.i++
           define(target, key, v)
         }
-        return target
+        return frame.result
       }
       case ARRAY: {
         const target = frame.target as unknown[]
@@ -234,7 +245,7 @@ export class Decoder {
           frame.i++
         }
         const extra = r.u32()
-        if (extra === 0) return target
+        if (extra === 0) return frame.result
         frame.kind = ARRAY_EXTRA
         frame.i = 0
         frame.n = extra
@@ -252,7 +263,7 @@ export class Decoder {
           frame.i++
           define(frame.target as Record<string | symbol, unknown>, key, v)
         }
-        return frame.target
+        return frame.result
       case MAP:
         while (frame.i < frame.n) {
           const v = this.head()
@@ -404,11 +415,8 @@ export class Decoder {
   }
 
   private errorField(error: object, field: string, value: unknown, shown: boolean): void {
-    // the list of an AggregateError is a copy of its own at each read
-    if (field === 'errors') {
-      const at = this.frozen.indexOf(value as object)
-      if (at >= 0) this.frozen.splice(at, 1)
-    }
+    // the list of an AggregateError is an array of its own at each read
+    if (field === 'errors' && Array.isArray(value)) value = value.slice()
     Object.defineProperty(error, field, {
       value,
       writable: true,
@@ -421,6 +429,17 @@ export class Decoder {
 const nothing = {}
 const nowhere: Lookup = () => {
   throw corrupt()
+}
+
+/** What stands for a frozen object: the object, but a write to it throws, in sloppy mode too. */
+const readOnly: ProxyHandler<object> = {
+  set: refuseWrite,
+  deleteProperty: refuseWrite,
+  defineProperty: refuseWrite,
+}
+
+function refuseWrite(_target: object, key: string | symbol): never {
+  throw fail('ERR_COHEAP_READ_ONLY', `the object is frozen: ${String(key)} cannot be changed`)
 }
 
 function corrupt(): Error {

@@ -58,6 +58,8 @@ const MOST_SHAPE_KEYS = 64
 /** Writes values; see the head of this file. */
 export class Encoder {
   readonly writer: Writer
+  /** The encoder whose value is being encoded while a trap of a user's Proxy has this one encode another. */
+  outer: Encoder | undefined
   private readonly hooks: EncodeHooks
   private readonly content: boolean
   private readonly frames: Frame[] = []
@@ -257,7 +259,7 @@ export class Encoder {
         const shape = names.length > MOST_SHAPE_KEYS ? 0 : this.hooks.shapeOf(names, nullPrototype)
         if (shape !== 0) {
           w.tag32(Wire.SHAPED, this.number(value))
-          w.u32(shape)
+          w.u32(shape & 0xffff)
           w.u32(names.length)
           return this.push(OBJECT, value, names.length, names, false)
         }

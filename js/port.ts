@@ -134,7 +134,7 @@ export interface Port {
   mapDelete(h: number, key: Direct, wireBytes: number): boolean
   mapClear(h: number): void
   setAdd(h: number, key: Direct, wireBytes: number): void
-  /** WIRE: u32 count, (key, value)* (sets: keys), from the first with an insertion number greater than `after` (start with 0); `nums[7]` = number of the last. */
+  /** WIRE: u32 count, (u64 insertion number, key, value)* (sets: without values), from the first with a number greater than `after` (start with 0); `nums[7]` = number of the last. */
   mapEntries(h: number, after: number, max: number): void
 
   // buffers

@@ -1,0 +1,241 @@
+/**
+ * The methods of arrays that are one atomic operation each, and their iterators. Everything else is the engine's own
+ * `Array.prototype`, element by element. Called on anything but a shared array they do what the engine's do.
+ */
+import { ABSENT } from './cells.js'
+import { HOLE } from './decode.js'
+import { arrayTarget, element, lengthOf, type ArrayTarget } from './array.js'
+import { isDirect } from './attachment.js'
+import { Status } from './port.js'
+import { atomically } from './transaction.js'
+
+type Method = (this: unknown, ...args: never[]) => unknown
+
+const plain = Array.prototype
+
+/** Before an operation of this array's own. */
+function using(t: ArrayTarget): ArrayTarget {
+  t.attachment.use(t)
+  t.writes++
+  return t
+}
+
+/** What `pop` and `shift` took out: a hole is undefined. */
+function taken(t: ArrayTarget, value: unknown): unknown {
+  return t.attachment.result(value)
+}
+
+function holesAsThey(values: unknown[]): unknown[] {
+  for (let i = 0; i < values.length; i++) if (values[i] === HOLE) delete values[i]
+  return values
+}
+
+/** An argument that says an index, made absolute: from 0 to `length`. */
+function absolute(value: unknown, length: number, otherwise: number): number {
+  if (value === undefined) return otherwise
+  const n = Math.trunc(Number(value)) || 0
+  return n < 0 ? Math.max(length + n, 0) : Math.min(n, length)
+}
+
+/** All elements and the version that they were read under. */
+function copyOut(t: ArrayTarget): { values: unknown[]; version: number } {
+  const a = t.attachment
+  a.use(t)
+  a.port.range(t.h, 0, 2 ** 32 - 1)
+  const version = a.nums[6]!
+  return { values: a.decodeMany(), version }
+}
+
+/** Puts the elements into a new order. False: the array has changed meanwhile. */
+function permute(t: ArrayTarget, version: number, order: Uint32Array): boolean {
+  const a = t.attachment
+  using(t)
+  a.stageWords(order)
+  a.port.permute(t.h, version, order.length)
+  if (a.state[0] === Status.STALE) return false
+  a.done()
+  return true
+}
+
+const NO_ELEMENT = 0xffffffff
+
+const own = {
+  push(this: unknown, ...items: unknown[]): unknown {
+    const t = arrayTarget(this)
+    if (t === undefined) return plain.push.apply(this as unknown[], items)
+    const a = using(t).attachment
+    let length: number
+    if (items.length === 1) {
+      const item = items[0]
+      length = isDirect(item) ? a.port.push(t.h, item, 0) : a.port.push(t.h, undefined, a.stage(item))
+    } else length = a.port.pushMany(t.h, a.stageMany(items))
+    a.done()
+    return length
+  },
+
+  pop(this: unknown): unknown {
+    const t = arrayTarget(this)
+    if (t === undefined) return plain.pop.call(this as unknown[])
+    return taken(t, using(t).attachment.port.pop(t.h))
+  },
+
+  shift(this: unknown): unknown {
+    const t = arrayTarget(this)
+    if (t === undefined) return plain.shift.call(this as unknown[])
+    return taken(t, using(t).attachment.port.shift(t.h))
+  },
+
+  unshift(this: unknown, ...items: unknown[]): unknown {
+    const t = arrayTarget(this)
+    if (t === undefined) return plain.unshift.apply(this as unknown[], items)
+    const a = using(t).attachment
+    const length = a.port.unshiftMany(t.h, a.stageMany(items))
+    a.done()
+    return length
+  },
+
+  splice(this: unknown, ...args: unknown[]): unknown {
+    const t = arrayTarget(this)
+    if (t === undefined) return (plain.splice as Method).apply(this, args as never[])
+    const start = Math.trunc(Number(args[0])) || 0
+    if (start < 0) return atomically(t.attachment, () => spliced(t, Math.max(lengthOf(t) + start, 0), args))
+    return spliced(t, start, args)
+  },
+
+  sort(this: unknown, compare?: (a: unknown, b: unknown) => number): unknown {
+    const t = arrayTarget(this)
+    if (t === undefined) return plain.sort.call(this as unknown[], compare)
+    if (compare !== undefined && typeof compare !== 'function') {
+      throw new TypeError('The comparison function must be either a function or undefined')
+    }
+    for (;;) {
+      const { values, version } = copyOut(t)
+      const present: { value: unknown; from: number }[] = []
+      values.forEach((value, from) => {
+        if (value !== HOLE) present.push({ value, from })
+      })
+      // undefined last, then holes, as the language has it
+      const defined = present.filter((e) => e.value !== undefined)
+      if (compare === undefined) {
+        const texts = new Map(defined.map((e) => [e, String(e.value as string)]))
+        defined.sort((a, b) => (texts.get(a)! < texts.get(b)! ? -1 : texts.get(a)! > texts.get(b)! ? 1 : 0))
+      } else defined.sort((a, b) => compare(a.value, b.value))
+      const order = new Uint32Array(values.length).fill(NO_ELEMENT)
+      let i = 0
+      for (const e of defined) order[i++] = e.from
+      for (const e of present) if (e.value === undefined) order[i++] = e.from
+      if (permute(t, version, order)) return this
+    }
+  },
+
+  reverse(this: unknown): unknown {
+    const t = arrayTarget(this)
+    if (t === undefined) return plain.reverse.call(this as unknown[])
+    for (;;) {
+      const a = t.attachment
+      a.use(t)
+      a.port.range(t.h, 0, 0)
+      const version = a.nums[6]!
+      if (a.state[0] !== Status.WIRE) throw a.fault()
+      const n = lengthOf(t)
+      if (n > 2 ** 26) return atomically(a, () => plain.reverse.call(this as unknown[]))
+      const order = new Uint32Array(n)
+      for (let i = 0; i < n; i++) order[i] = n - 1 - i
+      if (permute(t, version, order)) return this
+    }
+  },
+
+  fill(this: unknown, value?: unknown, start?: unknown, end?: unknown): unknown {
+    const t = arrayTarget(this)
+    if (t === undefined) return (plain.fill as Method).apply(this, [value, start, end] as never[])
+    const a = t.attachment
+    return atomically(a, () => {
+      const length = lengthOf(t)
+      const from = absolute(start, length, 0)
+      const to = absolute(end, length, length)
+      if (to <= from) return this
+      // one object in all places, as the language has it
+      const item = isDirect(value) || value === null || value === undefined ? value : a.share(value)
+      spliced(t, from, [from, to - from, ...new Array<unknown>(to - from).fill(item)])
+      return this
+    })
+  },
+
+  copyWithin(this: unknown, target: number, start: number, end?: number): unknown {
+    const t = arrayTarget(this)
+    if (t === undefined) return plain.copyWithin.call(this as unknown[], target, start, end)
+    return atomically(t.attachment, () => plain.copyWithin.call(this as unknown[], target, start, end))
+  },
+
+  at(this: unknown, index?: unknown): unknown {
+    const t = arrayTarget(this)
+    if (t === undefined) return plain.at.call(this as unknown[], index as number)
+    const i = typeof index === 'number' && Number.isInteger(index) ? index : Math.trunc(Number(index)) || 0
+    const value = element(t, i)
+    return value === ABSENT ? undefined : value
+  },
+
+  values(this: unknown): unknown {
+    const t = arrayTarget(this)
+    if (t === undefined) return plain.values.call(this as unknown[])
+    return new ArrayIterator(t, false)
+  },
+
+  entries(this: unknown): unknown {
+    const t = arrayTarget(this)
+    if (t === undefined) return plain.entries.call(this as unknown[])
+    return new ArrayIterator(t, true)
+  },
+}
+
+function spliced(t: ArrayTarget, start: number, args: readonly unknown[]): unknown[] {
+  const a = using(t).attachment
+  const least = (n: number) => Math.min(Math.max(n, 0), 2 ** 32 - 1)
+  const deleteCount = args.length === 0 ? 0 : args.length === 1 ? 2 ** 32 - 1 : least(Math.trunc(Number(args[1])) || 0)
+  const wire = a.stageMany(args.slice(2))
+  a.port.splice(t.h, least(start), deleteCount, wire)
+  return holesAsThey(a.decodeMany())
+}
+
+const IteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]())) as object
+
+/** Goes through an array as the engine's iterator does: length and element are looked at anew at each step. */
+class ArrayIterator {
+  private t: ArrayTarget | undefined
+  private readonly pairs: boolean
+  private i = 0
+
+  constructor(t: ArrayTarget, pairs: boolean) {
+    this.t = t
+    this.pairs = pairs
+  }
+
+  next(): IteratorResult<unknown, undefined> {
+    const t = this.t
+    if (t === undefined) return { value: undefined, done: true }
+    const i = this.i
+    let value = element(t, i)
+    if (value === ABSENT) {
+      if (i >= lengthOf(t)) {
+        this.t = undefined
+        return { value: undefined, done: true }
+      }
+      value = undefined
+    }
+    this.i = i + 1
+    return { value: this.pairs ? [i, value] : value, done: false }
+  }
+}
+Object.setPrototypeOf(ArrayIterator.prototype, IteratorPrototype)
+Object.defineProperty(ArrayIterator.prototype, Symbol.toStringTag, { value: 'Array Iterator', configurable: true })
+
+/** The methods that shared arrays have of their own. */
+export const methods: ReadonlyMap<string | symbol, unknown> = new Map<string | symbol, unknown>([
+  ...Object.entries(own),
+  [Symbol.iterator, own.values],
+])
+
+for (const [name, method] of Object.entries(own)) {
+  const { length } = (plain as unknown as Record<string, (...args: never[]) => unknown>)[name]!
+  Object.defineProperty(method, 'length', { value: length, configurable: true })
+}

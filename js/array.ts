@@ -1,0 +1,324 @@
+/**
+ * Arrays of the heap: a Proxy over a real array (so that `Array.isArray` is true), whose elements are read without
+ * crossing into native code while the array is dense.
+ *
+ * The window shows the identity block {length, head, body, capacity} and the body, a ring of cells
+ * (`crates/objects/src/array.rs`). What the identity says is kept with the version that it was read under; an element
+ * counts only if the version is still that after its load, numbers too: a body is replaced and its memory used again.
+ */
+import type { Attachment, Window } from './attachment.js'
+import { isDirect, wordIn } from './attachment.js'
+import { methods } from './array-methods.js'
+import { ABSENT, ASK, immediate, remember, scratchF, type ChildCache } from './cells.js'
+import { fail } from './errors.js'
+import { inspectArray } from './inspect.js'
+import { Status, Tag } from './port.js'
+import { isDefaultDescriptor, setOnReceiver } from './record.js'
+import { UNKNOWN } from './shapes.js'
+import { targets, type Target } from './target.js'
+
+const custom = Symbol.for('nodejs.util.inspect.custom')
+
+// places in the identity block, in words of 4 bytes from word 0
+const LOW_1 = 2
+const LENGTH = 4
+const HEAD = 5
+const BODY = 6
+const CAPACITY = 8
+const NAMED = 10
+/** Where the cells of a body begin, in bytes. */
+const CELLS = 16
+
+/** What stands behind an array. An empty array itself, which the Proxy never shows but for its being one. */
+export class ArrayTarget extends Array<never> implements Target, ChildCache {
+  readonly attachment: Attachment
+  readonly h: number
+  readonly tag = Tag.ARRAY
+  readonly offset: number
+  self!: unknown[]
+  mark = 0
+  writes = 0
+  /** A named property has been written through this wrapper. */
+  named = false
+  readonly u32: Uint32Array
+  readonly low: number
+  child: object | undefined = undefined
+  childLow = 0
+  childHigh = 0
+  /** Low half of word 0 under which the fields below were read; odd: never. */
+  seen = 1
+  count = 0
+  head = 0
+  capacity = 0
+  cells: Float64Array = nothing
+  /** Place of the first cell in `cells`. */
+  base = 0
+
+  constructor(attachment: Attachment, h: number, at: number, window: Window) {
+    super()
+    this.attachment = attachment
+    this.h = h
+    this.offset = at
+    this.u32 = window.u32
+    this.low = wordIn(at)
+  }
+
+  /** Node prints a Proxy by its target. */
+  [custom](depth: number, options: object, inspect: unknown): unknown {
+    return inspectArray(targets.get(this) as unknown as ArrayTarget, depth, options, inspect)
+  }
+}
+
+const nothing = new Float64Array(0)
+
+/** The Proxy of an array and what stands behind it. */
+export function makeArray(attachment: Attachment, h: number, at: number): Target {
+  const target = new ArrayTarget(attachment, h, at, attachment.window(at))
+  target.self = new Proxy<unknown[]>(target, handler as unknown as ProxyHandler<unknown[]>)
+  return target
+}
+
+/** What stands behind `value` if it is an array of a heap. */
+export function arrayTarget(value: unknown): ArrayTarget | undefined {
+  const target = targets.get(value as object)
+  return target instanceof ArrayTarget ? target : undefined
+}
+
+/** Reads the identity block anew. False: it is changing, or sparse, or destroyed: ask. */
+function look(t: ArrayTarget): boolean {
+  const { u32, low } = t
+  const version = u32[low]!
+  if ((version & 1) !== 0 || u32[low + LOW_1] !== 0) return false
+  const count = u32[low + LENGTH]!
+  const head = u32[low + HEAD]!
+  const body = u32[low + BODY]! + u32[low + BODY + 1]! * 2 ** 32
+  const capacity = u32[low + CAPACITY]!
+  if (Atomics.load(u32, low) !== version || count > capacity) return false
+  t.count = count
+  t.head = head
+  t.capacity = capacity
+  if (body !== 0) {
+    t.cells = t.attachment.window(body).f64
+    t.base = (wordIn(body) + CELLS / 4) / 2
+    if (t.base + capacity > t.cells.length) return false
+  }
+  t.seen = version
+  return true
+}
+
+/** An element, read without crossing; ABSENT for a hole or beyond the end; or ASK. */
+function peek(t: ArrayTarget, index: number): unknown {
+  if (t.attachment.gate !== 0) return ASK
+  const { u32, low } = t
+  if (u32[low] !== t.seen && !look(t)) return ASK
+  if (index >= t.count) return ABSENT
+  let i = t.head + index
+  if (i >= t.capacity) i -= t.capacity
+  const x = t.cells[t.base + i]!
+  scratchF[0] = x
+  if (Atomics.load(u32, low) !== t.seen) return ASK
+  return x === x ? x : immediate(t)
+}
+
+/** An element, or ABSENT. A negative index counts from the end. */
+export function element(t: ArrayTarget, index: number): unknown {
+  if (index >= 0) {
+    const value = peek(t, index)
+    if (value !== ASK) return value
+  }
+  const a = t.attachment
+  a.use(t)
+  return answer(t, a.port.at(t.h, index))
+}
+
+function answer(t: ArrayTarget, value: unknown): unknown {
+  const a = t.attachment
+  const status = a.state[0]
+  if (status === Status.OK) {
+    if (typeof value === 'object' && value !== null) remember(t, value)
+    return value
+  }
+  if (status === Status.ABSENT) return ABSENT
+  const settled = a.settle()
+  if (status === Status.OBJECT) remember(t, settled as object)
+  return settled
+}
+
+/** The length. */
+export function lengthOf(t: ArrayTarget): number {
+  const a = t.attachment
+  if (a.gate === 0 && (t.u32[t.low] === t.seen || look(t))) return t.count
+  a.use(t)
+  const n = a.port.length(t.h)
+  a.done()
+  return n
+}
+
+/** True if there may be named properties. */
+function mayBeNamed(t: ArrayTarget): boolean {
+  const { u32, low } = t
+  return t.named || u32[low + NAMED] !== 0 || u32[low + NAMED + 1] !== 0
+}
+
+/** The index that a property key is, or -1. */
+function indexOf(key: string): number {
+  const n = key.length
+  let x = key.charCodeAt(0) - 48
+  if (!(x >= 0 && x <= 9)) return -1
+  if (n === 1) return x
+  if (x === 0 || n > 10) return -1
+  for (let i = 1; i < n; i++) {
+    const d = key.charCodeAt(i) - 48
+    if (!(d >= 0 && d <= 9)) return -1
+    x = x * 10 + d
+  }
+  return x < 2 ** 32 - 1 ? x : -1
+}
+
+/** A named property, or ABSENT. */
+function named(t: ArrayTarget, key: string | symbol): unknown {
+  if (!mayBeNamed(t)) return ABSENT
+  const a = t.attachment
+  const name = typeof key === 'symbol' ? Symbol.keyFor(key) : key
+  if (name === undefined) return ABSENT
+  a.use(t)
+  return answer(t, a.port.get(t.h, name, typeof key === 'symbol'))
+}
+
+/** The value of an own property but `length`, or ABSENT. */
+function own(t: ArrayTarget, key: string | symbol): unknown {
+  const index = typeof key === 'string' ? indexOf(key) : -1
+  return index >= 0 ? element(t, index) : named(t, key)
+}
+
+/** Stores an element. */
+export function putAt(t: ArrayTarget, index: number, value: unknown): void {
+  const a = t.attachment
+  a.use(t)
+  t.writes++
+  if (isDirect(value)) a.port.put(t.h, index, value, 0)
+  else a.port.put(t.h, index, undefined, a.stage(value))
+  a.done()
+}
+
+function setNamed(t: ArrayTarget, key: string | symbol, value: unknown): void {
+  const a = t.attachment
+  a.use(t)
+  const isSymbol = typeof key === 'symbol'
+  const name = isSymbol ? Symbol.keyFor(key) : key
+  if (name === undefined) {
+    throw fail('ERR_COHEAP_UNSUPPORTED_TYPE', `the symbol ${String(key)} as a key cannot be stored: $`)
+  }
+  t.named = true
+  if (isDirect(value)) a.port.set(t.h, name, value, 0, isSymbol)
+  else a.port.set(t.h, name, undefined, a.stage(value), isSymbol)
+  a.done()
+}
+
+/** Sets the length as the language does: a RangeError for what is none. */
+function setLength(t: ArrayTarget, value: unknown): void {
+  const length = Number(value) >>> 0
+  if (length !== Number(value)) throw new RangeError('Invalid array length')
+  const a = t.attachment
+  a.use(t)
+  t.writes++
+  a.port.setLength(t.h, length)
+  a.done()
+}
+
+const handler: ProxyHandler<ArrayTarget> = {
+  get(t, key, receiver: unknown) {
+    if (typeof key === 'string') {
+      const index = indexOf(key)
+      if (index >= 0) {
+        const value = element(t, index)
+        return value === ABSENT ? Reflect.get(Array.prototype, key, receiver) : value
+      }
+      if (key === 'length') return lengthOf(t)
+    }
+    const value = named(t, key)
+    if (value !== ABSENT) return value
+    return methods.get(key) ?? Reflect.get(Array.prototype, key, receiver)
+  },
+
+  set(t, key, value, receiver) {
+    if (receiver !== t.self) {
+      const current = key === 'length' ? lengthOf(t) : own(t, key)
+      return setOnReceiver(Array.prototype, key, current, value, receiver)
+    }
+    const index = typeof key === 'string' ? indexOf(key) : -1
+    if (index >= 0) putAt(t, index, value)
+    else if (key === 'length') setLength(t, value)
+    else if (key in Array.prototype && named(t, key) === ABSENT) {
+      return Reflect.set(Array.prototype, key, value, receiver)
+    } else setNamed(t, key, value)
+    return true
+  },
+
+  has(t, key) {
+    return key === 'length' || own(t, key) !== ABSENT || key in Array.prototype
+  },
+
+  deleteProperty(t, key) {
+    if (key === 'length') return false
+    const a = t.attachment
+    const index = typeof key === 'string' ? indexOf(key) : -1
+    const name = typeof key === 'symbol' ? Symbol.keyFor(key) : key
+    if (name === undefined) return true
+    a.use(t)
+    t.writes++
+    if (index >= 0) a.port.deleteIndex(t.h, index)
+    else a.port.delete(t.h, name, typeof key === 'symbol')
+    a.done()
+    return true
+  },
+
+  ownKeys(t) {
+    const a = t.attachment
+    a.use(t)
+    a.port.indices(t.h)
+    const keys: (string | symbol)[] = a.decodeNumbers().map(String)
+    keys.push('length')
+    if (mayBeNamed(t)) keys.push(...namedKeys(t))
+    return keys
+  },
+
+  getOwnPropertyDescriptor(t, key) {
+    if (key === 'length') return { value: lengthOf(t), writable: true, enumerable: false, configurable: false }
+    const value = own(t, key)
+    return value === ABSENT ? undefined : { value, writable: true, enumerable: true, configurable: true }
+  },
+
+  defineProperty(t, key, descriptor) {
+    if (key === 'length') {
+      if ('get' in descriptor || 'set' in descriptor) return false
+      if (descriptor.writable === false || descriptor.enumerable === true || descriptor.configurable === true)
+        return false
+      if ('value' in descriptor) setLength(t, descriptor.value)
+      return true
+    }
+    const exists = own(t, key) !== ABSENT
+    if (!isDefaultDescriptor(descriptor, exists)) return false
+    if (exists && !('value' in descriptor)) return true
+    const index = typeof key === 'string' ? indexOf(key) : -1
+    if (index >= 0) putAt(t, index, descriptor.value)
+    else setNamed(t, key, descriptor.value)
+    return true
+  },
+
+  getPrototypeOf: () => Array.prototype,
+  setPrototypeOf: (_, prototype) => prototype === Array.prototype,
+  isExtensible: () => true,
+  preventExtensions: () => false,
+}
+
+/** The keys of the named properties. */
+export function namedKeys(t: ArrayTarget): readonly (string | symbol)[] {
+  if (!mayBeNamed(t)) return []
+  const a = t.attachment
+  a.use(t)
+  a.port.keys(t.h)
+  if (a.state[0] !== Status.OK) return a.decodeKeys()
+  const shape = a.shape(a.state[3]!)
+  return shape === UNKNOWN ? [] : shape.keys
+}

@@ -1,0 +1,479 @@
+/**
+ * A heap as this thread sees it, behind the public `Heap`: the port to the native side, the read-only windows, what
+ * is known of shapes, the way of values in and out, and the making of wrappers.
+ */
+import { codeOf, fail } from './errors.js'
+import { Decoder } from './decode.js'
+import { Encoder } from './encode.js'
+import { Gate, attachments, scope } from './scope.js'
+import { ShapeTree, Shape, UNKNOWN, isOpaque } from './shapes.js'
+import { Reader, Wire, Packed, Writer } from './wire.js'
+import { Status, Tag, type Port } from './port.js'
+import { makeArray } from './array.js'
+import { makeRecord, RecordTarget } from './record.js'
+import { makeMap } from './map.js'
+import { makeSet } from './set.js'
+import { tagName, targets, type Target } from './target.js'
+import { kindName, makeView } from './view-kinds.js'
+import { Waits } from './waiting.js'
+
+/** The bytes of a window but the last one's. */
+const WINDOW = 2 ** 32 - 65536
+
+/** A piece of the segment, read-only: both views are of the same bytes. */
+export interface Window {
+  readonly u32: Uint32Array
+  readonly f64: Float64Array
+}
+
+/** The version lines of Node.js on which reading without crossing is proved, on x64. */
+const PROVED = ['20', '22', '24']
+const readsNatively =
+  process.env['COHEAP_READS'] === 'native' ||
+  process.arch !== 'x64' ||
+  !PROVED.includes(process.versions.node.split('.')[0] ?? '')
+
+/** Frozen values are kept up to so many bytes of content. */
+const MOST_KEPT = 8 << 20
+
+/** True for what crosses as it is. */
+export function isDirect(value: unknown): value is number | string | boolean {
+  return typeof value === 'number' || typeof value === 'string' || typeof value === 'boolean'
+}
+
+/** See the head of this file. */
+export class Attachment {
+  readonly port: Port
+  readonly state: Uint32Array
+  readonly nums: Float64Array
+  /** {@link Gate} bits; 0: reads need not cross. */
+  gate: number
+  /** Grows when synchronous code ends: what an iterator has fetched ahead is old then. */
+  epoch = 0
+  private epochAsked = false
+  readonly waits: Waits
+  private readonly windows: (Window | undefined)[] = []
+  private readonly shapes = new Map<number, Shape>()
+  private readonly tree: ShapeTree
+  private spare: Encoder | undefined
+  private active: Encoder | undefined
+  private readonly reader = new Reader()
+  private readonly decoder: Decoder
+  private readonly kept = new Map<number, { version: number; bytes: number; value: unknown }>()
+  private keptBytes = 0
+
+  constructor(port: Port) {
+    this.port = port
+    this.state = port.state
+    this.nums = port.nums
+    this.gate = (readsNatively ? Gate.NATIVE : 0) | (scope.attempt === undefined ? 0 : Gate.TRANSACTION)
+    this.tree = new ShapeTree(port)
+    this.waits = new Waits(port)
+    this.decoder = new Decoder(this.reader, (handle) => this.wrapperOf(handle))
+    attachments.add(this)
+  }
+
+  /** The heap has been closed in this thread. */
+  get closed(): boolean {
+    return (this.gate & Gate.CLOSED) !== 0
+  }
+
+  /** Closes: every wait ends, every later use of the heap and its objects throws. */
+  close(): void {
+    if (this.closed) return
+    this.waits.close()
+    this.gate |= Gate.CLOSED
+    this.port.close()
+    attachments.delete(this)
+    this.kept.clear()
+  }
+
+  // before and after a native call
+
+  /** Before every native call on an object. */
+  use(target: Target): void {
+    if (this.gate !== 0) this.useGated(target)
+  }
+
+  private useGated(target: Target): void {
+    this.check()
+    scope.attempt?.hold(target)
+  }
+
+  /** Before every other native call. */
+  check(): void {
+    if ((this.gate & Gate.CLOSED) !== 0)
+      throw fail('ERR_COHEAP_CLOSED', 'the heap has been closed', undefined, this.check)
+    const attempt = scope.attempt
+    if (attempt !== undefined && attempt.attachment !== this) {
+      throw fail('ERR_COHEAP_WRONG_HEAP', "another heap's object inside a transaction: a transaction covers one heap")
+    }
+  }
+
+  /** The value of a call that is done: as it is, or as the status says. ABSENT is undefined. */
+  result(value: unknown): unknown {
+    return this.state[0] === Status.OK ? value : this.settle()
+  }
+
+  /** The value of a call whose status is not OK. */
+  settle(): unknown {
+    switch (this.state[0]) {
+      case Status.OBJECT:
+        return this.wrap()
+      case Status.WIRE:
+        return this.decodeOne()
+      case Status.ABSENT:
+        return undefined
+      default:
+        throw this.fault()
+    }
+  }
+
+  /** After a call without a value. */
+  done(): void {
+    if (this.state[0] !== Status.OK) throw this.fault()
+  }
+
+  /** The error of a call that failed. */
+  fault(): Error {
+    const status = this.state[0]
+    if (status === Status.ABORTED) {
+      return scope.attempt?.lose() ?? fail('ERR_COHEAP_ABORTED', 'the operation has been aborted')
+    }
+    if (status !== Status.ERROR) return fail('ERR_COHEAP_CORRUPT', `the native side answered ${status ?? -1}`)
+    const code = codeOf(this.state[1]!)
+    return fail(code, this.port.lastError(), undefined, this.fault)
+  }
+
+  // values in
+
+  /** The live version of a value that was copied in, linked nowhere yet; a value that has none as it is. */
+  share(value: unknown): unknown {
+    this.check()
+    const n = this.stage(value)
+    return this.result(this.port.share(n))
+  }
+
+  /** Puts one value into staging: its bytes. */
+  stage(value: unknown): number {
+    const encoder = this.begin()
+    try {
+      encoder.encode(value)
+    } finally {
+      this.active = encoder.outer
+    }
+    return this.end(encoder)
+  }
+
+  /** Puts a key and a value into staging, where each one does not cross as it is: its bytes. */
+  stagePair(key: unknown, value: unknown): number {
+    const encoder = this.begin()
+    try {
+      if (!isDirect(key)) {
+        encoder.encode(key)
+        encoder.reset()
+      }
+      if (!isDirect(value)) encoder.encode(value)
+    } finally {
+      this.active = encoder.outer
+    }
+    return this.end(encoder)
+  }
+
+  /** Puts a count and the values into staging: the bytes. Each value is one of its own. */
+  stageMany(values: ArrayLike<unknown>): number {
+    const encoder = this.begin()
+    const n = values.length
+    try {
+      encoder.writer.u32(n)
+      for (let i = 0; i < n; i++) {
+        encoder.encode(values[i])
+        encoder.reset()
+      }
+    } finally {
+      this.active = encoder.outer
+    }
+    return this.end(encoder)
+  }
+
+  /** Puts raw words into staging: the bytes. */
+  stageWords(words: Uint32Array): number {
+    const n = words.byteLength
+    new Uint32Array(this.port.staging(n), 0, words.length).set(words)
+    return n
+  }
+
+  private begin(): Encoder {
+    // a trap of a user's Proxy may come here while another value is being encoded
+    for (let e = this.active; e !== undefined; e = e.outer) e.writer.detach()
+    const encoder = this.spare ?? this.newEncoder()
+    this.spare = undefined
+    encoder.writer.restart()
+    encoder.reset()
+    encoder.outer = this.active
+    this.active = encoder
+    return encoder
+  }
+
+  private end(encoder: Encoder): number {
+    const { writer } = encoder
+    const n = writer.pos
+    if (writer.detached) new Uint8Array(this.port.staging(n)).set(writer.u8.subarray(0, n))
+    else this.spare = encoder
+    return n
+  }
+
+  private newEncoder(): Encoder {
+    const writer = new Writer((n) => this.port.staging(n))
+    return new Encoder(writer, {
+      handleOf: (value, path) => this.handleOf(value, path),
+      bufferHandle: (buffer, path) => this.handleOf(buffer, path),
+      shapeOf: (keys, nullPrototype) => this.tree.wordOf(keys, nullPrototype),
+    })
+  }
+
+  private handleOf(value: object, path: () => string): number {
+    const target = targets.get(value)
+    if (target === undefined) return 0
+    if (target.attachment !== this) {
+      throw fail('ERR_COHEAP_WRONG_HEAP', `a ${tagName(target.tag)} of another heap cannot be stored: ${path()}`)
+    }
+    this.use(target)
+    return target.h
+  }
+
+  // values out
+
+  /** The values that a WIRE answer with a count holds; holes as {@link HOLE}. */
+  decodeMany(): unknown[] {
+    const r = this.answer()
+    const n = r.u32()
+    const values = new Array<unknown>(n)
+    for (let i = 0; i < n; i++) {
+      this.decoder.reset()
+      values[i] = this.decoder.valueOrHole()
+    }
+    return values
+  }
+
+  /** Keys and values in turn, of a WIRE answer with a count. */
+  decodePairs(): unknown[] {
+    const r = this.answer()
+    const n = 2 * r.u32()
+    const values = new Array<unknown>(n)
+    for (let i = 0; i < n; i++) {
+      this.decoder.reset()
+      values[i] = this.decoder.valueOrHole()
+    }
+    return values
+  }
+
+  /** Insertion numbers, and keys (and values: stride 2) in turn, of a WIRE answer of `mapEntries`. */
+  decodeEntries(stride: 1 | 2): { values: unknown[]; numbers: Float64Array } {
+    const r = this.answer()
+    const n = r.u32()
+    const values = new Array<unknown>(n * stride)
+    const numbers = new Float64Array(n)
+    for (let i = 0, j = 0; i < n; i++) {
+      numbers[i] = r.u64()
+      for (let k = 0; k < stride; k++) {
+        this.decoder.reset()
+        values[j++] = this.decoder.value()
+      }
+    }
+    return { values, numbers }
+  }
+
+  /** The keys of a WIRE answer with a count. */
+  decodeKeys(): (string | symbol)[] {
+    const r = this.answer()
+    const n = r.u32()
+    const keys = new Array<string | symbol>(n)
+    for (let i = 0; i < n; i++) keys[i] = r.key()
+    return keys
+  }
+
+  /** The numbers of a WIRE answer with a count. */
+  decodeNumbers(): number[] {
+    const r = this.answer()
+    const n = r.u32()
+    const numbers = new Array<number>(n)
+    for (let i = 0; i < n; i++) numbers[i] = r.f64()
+    return numbers
+  }
+
+  private answer(): Reader {
+    if (this.state[0] !== Status.WIRE) throw this.fault()
+    this.decoder.reset()
+    this.reader.use(this.port.staging(this.state[1]!), 0)
+    return this.reader
+  }
+
+  /** The one value of a WIRE answer. */
+  decodeOne(): unknown {
+    const bytes = this.state[1]!
+    const at = this.nums[4]!
+    const version = this.nums[5]!
+    const r = this.answer()
+    if (at === 0 || !isFrozenContent(r.buffer)) return this.decoder.value()
+    const kept = this.kept.get(at)
+    if (kept?.version === version) return kept.value
+    const value = this.decoder.value()
+    this.keep(at, version, bytes, value)
+    return value
+  }
+
+  private keep(at: number, version: number, bytes: number, value: unknown): void {
+    if (bytes > MOST_KEPT / 8) return
+    const old = this.kept.get(at)
+    if (old !== undefined) this.keptBytes -= old.bytes
+    this.kept.delete(at)
+    this.kept.set(at, { version, bytes, value })
+    this.keptBytes += bytes
+    for (const [oldest, entry] of this.kept) {
+      if (this.keptBytes <= MOST_KEPT) break
+      this.kept.delete(oldest)
+      this.keptBytes -= entry.bytes
+    }
+  }
+
+  // wrappers
+
+  /** The wrapper of a handle, made if there is none. */
+  wrapperOf(handle: number): unknown {
+    return this.result(this.port.wrapperOf(handle))
+  }
+
+  /** Makes the wrapper that an OBJECT answer asks for. */
+  wrap(): object {
+    const { state, nums } = this
+    const h = state[1]!
+    const tag = state[2]!
+    const word1 = state[3]!
+    const at = nums[3]!
+    let target: Target
+    switch (tag) {
+      case Tag.RECORD:
+        target = makeRecord(this, h, at, word1, state[4] === 1)
+        break
+      case Tag.ARRAY:
+        target = makeArray(this, h, at)
+        break
+      case Tag.MAP:
+        target = makeMap(this, h, at)
+        break
+      case Tag.SET:
+        target = makeSet(this, h, at)
+        break
+      case Tag.BUFFER:
+        return this.wrapBytes(h, tag, at, this.port.arrayBuffer(h))
+      case Tag.VIEW: {
+        const kind = state[4]!
+        const offset = nums[4]!
+        const length = nums[5]!
+        const buffer = this.wrapperOf(state[5]!) as ArrayBuffer
+        const view = makeView(kind, buffer, offset, length)
+        if (view === undefined) {
+          throw fail('ERR_COHEAP_UNSUPPORTED_RUNTIME', `this version of Node.js has no ${kindName(kind)}`)
+        }
+        return this.wrapBytes(h, tag, at, view)
+      }
+      default:
+        throw fail('ERR_COHEAP_CORRUPT', `an object of the unknown kind ${tag}`)
+    }
+    targets.set(target.self, target)
+    return this.adopt(target)
+  }
+
+  private wrapBytes(h: number, tag: number, at: number, bytes: object): object {
+    this.done()
+    const target: Target = { attachment: this, h, tag, offset: at, self: bytes, mark: 0, writes: 0 }
+    targets.set(bytes, target)
+    // the table must not keep the bytes: the target of bytes is only ever reached through them
+    return this.adopt(target)
+  }
+
+  private adopt(target: Target): object {
+    this.port.adopt(target.h, target.self)
+    if (this.state[0] !== Status.OK) throw this.fault()
+    const attempt = scope.attempt
+    if (attempt !== undefined) {
+      attempt.made.push(target)
+      attempt.hold(target)
+    }
+    return target.self
+  }
+
+  /** The wrapper may stand for an object that was undone: no reading without crossing until a call has answered. */
+  distrust(target: Target): void {
+    if (target instanceof RecordTarget) target.shape = UNKNOWN
+    else target.mark = -1
+  }
+
+  /** The window that an offset lies in. */
+  window(at: number): Window {
+    const index = Math.floor(at / WINDOW)
+    let window = this.windows[index]
+    if (window === undefined) {
+      const buffer = this.port.window(index)
+      this.done()
+      window = { u32: new Uint32Array(buffer), f64: new Float64Array(buffer) }
+      this.windows[index] = window
+    }
+    return window
+  }
+
+  /** As {@link Attachment.shape}, without asking: UNKNOWN if this thread has not met it. */
+  knownShape(word: number): Shape {
+    return this.shapes.get(word) ?? UNKNOWN
+  }
+
+  /** What a shape word says; {@link UNKNOWN} where it says nothing. Uses staging when asked the first time. */
+  shape(word: number): Shape {
+    let shape = this.shapes.get(word)
+    if (shape === undefined) {
+      if (isOpaque(word)) return UNKNOWN
+      this.port.shapeInfo(word)
+      if (this.state[0] !== Status.WIRE) return UNKNOWN
+      const r = this.answer()
+      const n = r.u32()
+      const keys: (string | symbol)[] = []
+      const slots = new Map<string | symbol, number>()
+      const words = new Map<string | symbol, number>()
+      for (let i = 0; i < n; i++) {
+        const key = r.key()
+        const slot = r.i32()
+        const bytes = r.i32()
+        keys.push(key)
+        slots.set(key, slot)
+        if (bytes >= 0) words.set(key, bytes / 8)
+      }
+      shape = new Shape(word, keys, slots, words)
+      this.shapes.set(word, shape)
+    }
+    return shape
+  }
+
+  /** What was fetched ahead in this stretch of synchronous code is old when this grows. */
+  present(): number {
+    if (!this.epochAsked) {
+      this.epochAsked = true
+      queueMicrotask(() => {
+        this.epochAsked = false
+        this.epoch++
+      })
+    }
+    return this.epoch
+  }
+}
+
+/** The place of an offset in its window, in words of 4 bytes. */
+export function wordIn(at: number): number {
+  return (at % WINDOW) / 4
+}
+
+/** True if the wire begins with a frozen object or array. */
+function isFrozenContent(buffer: ArrayBufferLike): boolean {
+  const head = new Uint8Array(buffer, 0, 2)
+  return head[0] === Wire.PACKED && (head[1] === Packed.OBJECT || head[1] === Packed.ARRAY)
+}

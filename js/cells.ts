@@ -1,0 +1,69 @@
+/**
+ * Cells as they stand in the read-only window: 8 bytes, a double or, where the top 13 bits are ones, a tagged value
+ * (`crates/objects/src/cell.rs`). The one scratch cell of this thread: a store to it keeps the compiler from folding
+ * two reads into one, and only in it does a NaN keep the payload that is the value.
+ */
+import { targets } from './target.js'
+
+export const scratchF = new Float64Array(1)
+export const scratchU = new Uint32Array(scratchF.buffer)
+
+/** No such own property or element. */
+export const ABSENT: unique symbol = Symbol('absent')
+/** The native side must be asked. */
+export const ASK: unique symbol = Symbol('ask')
+
+/** The live object that was read last from a container, and the bits of the cell that refers to it. */
+export interface ChildCache {
+  child: object | undefined
+  childLow: number
+  childHigh: number
+}
+
+/** The value of the scratch cell, which is no number: ABSENT for a hole or an absent slot, ASK if it is not immediate. */
+export function immediate(cache: ChildCache): unknown {
+  const high = scratchU[1]!
+  const low = scratchU[0]!
+  if (high >>> 19 !== 0x1fff) return NaN
+  switch ((high >>> 15) & 15) {
+    case 0:
+      switch (low) {
+        case 0:
+          return undefined
+        case 1:
+          return null
+        case 2:
+          return false
+        case 3:
+          return true
+        default:
+          return ABSENT
+      }
+    case 1:
+      switch ((high >>> 8) & 7) {
+        case 0:
+          return ''
+        case 1:
+          return String.fromCharCode(low & 255)
+        case 2:
+          return String.fromCharCode(low & 255, (low >>> 8) & 255)
+        case 3:
+          return String.fromCharCode(low & 255, (low >>> 8) & 255, (low >>> 16) & 255)
+        case 4:
+          return String.fromCharCode(low & 255, (low >>> 8) & 255, (low >>> 16) & 255, low >>> 24)
+        default:
+          return String.fromCharCode(low & 255, (low >>> 8) & 255, (low >>> 16) & 255, low >>> 24, high & 255)
+      }
+    default:
+      return low === cache.childLow && high === cache.childHigh && cache.child !== undefined ? cache.child : ASK
+  }
+}
+
+/** Keeps the child that was just read, under the bits of the cell that refers to it. */
+export function remember(cache: ChildCache, child: object): void {
+  const target = targets.get(child)
+  if (target === undefined) return
+  cache.child = child
+  cache.childLow = target.offset >>> 0
+  cache.childHigh = (0xfff80000 | (target.tag << 15) | Math.floor(target.offset / 2 ** 32)) >>> 0
+}

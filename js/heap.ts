@@ -1,0 +1,339 @@
+/**
+ * {@link Heap}: opening, closing and everything that one does with a heap as a whole.
+ */
+import { EventEmitter } from 'node:events'
+import { randomBytes } from 'node:crypto'
+import { threadId } from 'node:worker_threads'
+import { Attachment, isDirect } from './attachment.js'
+import { Channel, type ChannelOptions } from './channel.js'
+import { CoheapError, calling, fail, wrongType } from './errors.js'
+import { native } from './native.js'
+import type { NativeOptions, Port } from './port.js'
+import { scope } from './scope.js'
+import { LARGEST, SMALLEST, bytes, checkedName, flag, milliseconds, optionsOf, whole, type Size } from './sizes.js'
+import { Transaction, transaction, transactionAsync, type TransactionOptions } from './transaction.js'
+import type { Shared } from './types.js'
+import { kindOfClass, type TypedArray } from './view-kinds.js'
+import { delay, limitsOf, timedOut, type Wait } from './waiting.js'
+
+/** How a heap is made and used. Those who open one need none; `patience` and `dir` are each opener's own. */
+export interface HeapOptions {
+  /** Bytes committed at once. Default `'4MiB'`. */
+  size?: Size | undefined
+  /** The most bytes that it grows to, committed as it grows; 1 MiB to 64 GiB. Default `'1GiB'`. */
+  maxSize?: Size | undefined
+  /** Permission bits: 0o600 (default), or 0o660 to let the group in. */
+  mode?: number | undefined
+  /** It survives its last leaver, until `Heap.unlink`. Not on Windows. Default false. */
+  persist?: boolean | undefined
+  /** The most threads that can use it at once. Default 512. */
+  maxParticipants?: number | undefined
+  /** Milliseconds that a plain write waits for a transaction that it meets before it aborts it. Default 10. */
+  patience?: number | undefined
+  /** A folder to hold the segment, for a tmpfs of one's own. Default: the system's. */
+  dir?: string | undefined
+}
+
+/** A heap as `Heap.list()` shows it. */
+export interface HeapInfo {
+  name: string
+  /** Bytes. */
+  size: number
+  pids: number[]
+  /** All its users have died: `create` takes its name over. */
+  stale: boolean
+  createdAt: Date
+}
+
+/** A thread that uses a heap. */
+export interface ParticipantInfo {
+  id: number
+  pid: number
+  threadId: number
+  since: Date
+  alive: boolean
+  /** It is this thread. */
+  self: boolean
+}
+
+/** Figures of a heap; sizes in bytes. */
+export interface HeapStats {
+  capacity: number
+  committed: number
+  /** Bytes of live blocks. */
+  used: number
+  free: number
+  objects: number
+  participants: number
+  commits: number
+  aborts: number
+  collections: number
+  collecting: boolean
+  longestPauseMs: number
+}
+
+/** Something that `verify()` found wrong. */
+export interface Violation {
+  /** Offset in the segment. */
+  at: number
+  what: string
+}
+
+const CREATE = 0
+const OPEN = 1
+const OPEN_OR_CREATE = 2
+
+function nativeOptions(options: HeapOptions | undefined): NativeOptions {
+  const o = optionsOf(options)
+  const maxSize = o.maxSize === undefined ? 2 ** 30 : bytes(o.maxSize, 'maxSize')
+  if (maxSize < SMALLEST || maxSize > LARGEST) {
+    throw fail('ERR_COHEAP_INVALID_ARGUMENT', `maxSize must be from 1MiB to 64GiB: ${maxSize}`, { range: true })
+  }
+  const size = o.size === undefined ? Math.min(4 * 2 ** 20, maxSize) : bytes(o.size, 'size')
+  if (size > maxSize) {
+    throw fail('ERR_COHEAP_INVALID_ARGUMENT', `size is larger than maxSize: ${size}`, { range: true })
+  }
+  const dir = o.dir ?? null
+  if (dir !== null && (typeof dir !== 'string' || dir === '' || dir.includes('\0')))
+    throw wrongType('dir must be a path')
+  return {
+    size,
+    maxSize,
+    mode: whole(o.mode, 'mode', 0, 0o777, 0o600),
+    persist: flag(o.persist, 'persist', false),
+    maxParticipants: whole(o.maxParticipants, 'maxParticipants', 1, 1022, 512),
+    patience: Math.min(milliseconds(o.patience, 'patience', 10), 2 ** 31),
+    dir,
+    threadId,
+  }
+}
+
+/** The heaps that this thread has open, by their ports. */
+const heaps = new WeakMap<Port, Heap>()
+
+const token = Symbol('Heap')
+
+/**
+ * A heap of live objects, shared by all who open it by its name. Opened a second time in one thread it is the same
+ * `Heap`, counted: it closes with the last `close()`.
+ *
+ * @typeParam Root the shape of {@link Heap.root}
+ */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the contract: an untyped heap is as free as JavaScript
+export class Heap<Root extends object = any> extends EventEmitter {
+  readonly #a: Attachment
+  readonly #name: string
+  readonly #channels = new Map<string, { channel: Channel; capacity: number | undefined; order: string }>()
+  #root: object | undefined
+  #opens = 1
+
+  /** @internal */
+  constructor(key: unknown, name: string, port: Port) {
+    if (key !== token) throw new TypeError('Illegal constructor: use Heap.create, Heap.open or Heap.openOrCreate')
+    super()
+    this.#name = name
+    this.#a = new Attachment(port)
+    heaps.set(port, this)
+  }
+
+  static #attach(mode: number, name: string, options: HeapOptions | undefined): Heap {
+    const checked = nativeOptions(options)
+    const module = native()
+    const port = calling(() => module.attach(mode, name, checked))
+    const heap = heaps.get(port)
+    if (heap !== undefined && !heap.#a.closed) {
+      heap.#opens++
+      return heap
+    }
+    return new Heap(token, name, port)
+  }
+
+  /**
+   * Makes a new heap. May wait for other processes that make or remove heaps at this moment.
+   * @param name 1 to 64 of `A–Z a–z 0–9 . _ -`, not starting with a dot; made up if absent
+   * @throws ERR_COHEAP_EXISTS, ERR_COHEAP_OUT_OF_MEMORY (the memory file system is full), ERR_COHEAP_INVALID_ARGUMENT,
+   * ERR_COHEAP_PERMISSION
+   */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as the class
+  static create<R extends object = any>(name?: string, options?: HeapOptions): Heap<R> {
+    const chosen = name === undefined ? `coheap-${randomBytes(8).toString('hex')}` : checkedName(name, 'name')
+    return Heap.#attach(CREATE, chosen, options) as Heap<R>
+  }
+
+  /**
+   * Opens a heap that exists.
+   * @throws ERR_COHEAP_NOT_FOUND, ERR_COHEAP_VERSION, ERR_COHEAP_PERMISSION, ERR_COHEAP_CORRUPT,
+   * ERR_COHEAP_TOO_MANY_PARTICIPANTS
+   */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as the class
+  static open<R extends object = any>(name: string, options?: HeapOptions): Heap<R> {
+    return Heap.#attach(OPEN, checkedName(name, 'name'), options) as Heap<R>
+  }
+
+  /** Opens a heap, or makes it if there is none. Any number of processes may do so at once: one makes it. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as the class
+  static openOrCreate<R extends object = any>(name: string, options?: HeapOptions): Heap<R> {
+    return Heap.#attach(OPEN_OR_CREATE, checkedName(name, 'name'), options) as Heap<R>
+  }
+
+  /** Opens a heap, waiting until it exists. Looks every 20 ms at the most. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as the class
+  static async connect<R extends object = any>(name: string, options?: HeapOptions & Wait): Promise<Heap<R>> {
+    const limits = limitsOf(options)
+    limits.signal?.throwIfAborted()
+    for (let pause = 1; ; pause = Math.min(2 * pause, 20)) {
+      try {
+        return Heap.open<R>(name, options)
+      } catch (error) {
+        if (!(error instanceof CoheapError) || error.code !== 'ERR_COHEAP_NOT_FOUND') throw error
+      }
+      if (performance.now() >= limits.deadline) throw timedOut(`connecting to the heap ${name}`)
+      await delay(pause, limits)
+    }
+  }
+
+  /** Every heap that this user may see; stale ones are marked. */
+  static list(options?: { dir?: string | undefined }): HeapInfo[] {
+    const { dir } = optionsOf(options)
+    const module = native()
+    const list = JSON.parse(calling(() => module.list(dir ?? null))) as (Omit<HeapInfo, 'createdAt'> & {
+      createdAt: number
+    })[]
+    return list.map((info) => ({ ...info, createdAt: new Date(info.createdAt) }))
+  }
+
+  /**
+   * Removes a name: true if there was one. The name is free at once; a heap in use lives until its last user leaves.
+   */
+  static unlink(name: string, options?: { dir?: string | undefined }): boolean {
+    const { dir } = optionsOf(options)
+    const chosen = checkedName(name, 'name')
+    const module = native()
+    return calling(() => module.unlink(chosen, dir ?? null))
+  }
+
+  /** The name that it was opened by; readable after `close()` too. */
+  get name(): string {
+    return this.#name
+  }
+
+  /** A shared plain object, the same for everyone who opens the heap; it cannot be replaced or destroyed. */
+  get root(): Root {
+    const a = this.#a
+    if (this.#root === undefined || a.gate !== 0) {
+      a.check()
+      this.#root = a.result(a.port.root()) as object
+    }
+    return this.#root as Root
+  }
+
+  /**
+   * Copies a value in, linked nowhere yet, and gives its live version; what has none (numbers, dates, frozen objects)
+   * as it reads back. A live object of this heap is itself.
+   * @throws ERR_COHEAP_UNSUPPORTED_TYPE, ERR_COHEAP_OUT_OF_MEMORY, ERR_COHEAP_WRONG_HEAP
+   */
+  share<T>(value: T): Shared<T> {
+    this.#a.check()
+    return (isDirect(value) || value === undefined || value === null ? value : this.#a.share(value)) as Shared<T>
+  }
+
+  /**
+   * A zeroed typed array in the heap, linked nowhere yet: fill it, then store or put it; nothing is copied then.
+   * @throws ERR_COHEAP_OUT_OF_MEMORY, ERR_COHEAP_INVALID_ARGUMENT
+   */
+  alloc<T extends TypedArray>(Type: new (length: number) => T, length: number): T {
+    const a = this.#a
+    a.check()
+    const kind = kindOfClass(Type)
+    if (kind < 0) throw wrongType('alloc needs the class of a typed array')
+    if (length === undefined) throw wrongType('alloc needs a length')
+    a.port.alloc(kind, whole(length, 'length', 0, 2 ** 36, 0))
+    return a.settle() as T
+  }
+
+  /**
+   * Runs a function as one transaction: all that it changes becomes visible at once, or nothing. It runs again when
+   * another transaction was in the way; what it throws undoes it. Inside another transaction it joins that one. May
+   * wait for an older transaction that it meets.
+   * @throws ERR_COHEAP_ASYNC_TRANSACTION, ERR_COHEAP_RETRIES_EXHAUSTED, ERR_COHEAP_TIMEOUT, ERR_COHEAP_WRONG_HEAP,
+   * ERR_COHEAP_OUT_OF_MEMORY, whatever the function throws
+   */
+  transaction<T>(body: () => T, options?: TransactionOptions): T {
+    return transaction(this.#a, body, options)
+  }
+
+  /** As {@link transaction}, but the waits between attempts leave the event loop free. */
+  transactionAsync<T>(body: () => T, options?: TransactionOptions & Wait): Promise<T> {
+    return transactionAsync(this.#a, body, options)
+  }
+
+  /** Begins an explicit transaction, for steps spread over time. Never waits. */
+  begin(options?: TransactionOptions): Transaction {
+    return new Transaction(this.#a, options)
+  }
+
+  /**
+   * The channel of this name. The first to name it decides on its capacity and order.
+   * @throws ERR_COHEAP_INVALID_ARGUMENT for another wish than the first
+   */
+  channel<T = unknown>(name: string, options?: ChannelOptions): Channel<T> {
+    this.#a.check()
+    const chosen = checkedName(name, 'name')
+    const o = optionsOf(options)
+    const known = this.#channels.get(chosen)
+    if (known !== undefined && options === undefined) return known.channel as Channel<T>
+    const channel = new Channel<T>(this.#a, chosen, o)
+    if (known !== undefined) return known.channel as Channel<T>
+    this.#channels.set(chosen, { channel: channel as Channel, capacity: o.capacity, order: o.order ?? 'fifo' })
+    return channel
+  }
+
+  /** Figures: sizes, objects, commits. Never blocks. */
+  stats(): HeapStats {
+    return JSON.parse(this.#cold((port) => port.stats())) as HeapStats
+  }
+
+  /** The threads that use the heap. */
+  participants(): ParticipantInfo[] {
+    const list = JSON.parse(this.#cold((port) => port.participants())) as (Omit<ParticipantInfo, 'since'> & {
+      since: number
+    })[]
+    return list.map((info) => ({ ...info, since: new Date(info.since) }))
+  }
+
+  /** Walks and checks the whole segment; others may use it meanwhile. Takes time in proportion to its size. */
+  verify(): Violation[] {
+    return JSON.parse(this.#cold((port) => port.verify())) as Violation[]
+  }
+
+  #cold(call: (port: Port) => string): string {
+    const a = this.#a
+    a.check()
+    const text = calling(() => call(a.port))
+    a.done()
+    return text
+  }
+
+  /**
+   * Leaves the heap, with the last of as many calls as there were opens in this thread; calls beyond do nothing.
+   * Later use of the heap or its objects throws ERR_COHEAP_CLOSED; waiting calls reject with it.
+   */
+  close(): void {
+    if (this.#a.closed || this.#opens === 0) return
+    if (scope.attempt?.attachment === this.#a) throw wrongType('a heap cannot be closed inside its own transaction')
+    if (--this.#opens > 0) return
+    this.#root = undefined
+    this.#channels.clear()
+    this.#a.close()
+  }
+
+  /** True once it has been closed in this thread. */
+  get closed(): boolean {
+    return this.#a.closed
+  }
+
+  /** As {@link close}. */
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * How `util.inspect` and `console.log` show live objects: marked as shared, cycles as such, and a word in place of
+ * what cannot be read.
+ */
+import type { ArrayTarget } from './array.js'
+import { lengthOf, namedKeys } from './array.js'
+import { entriesOf } from './record.js'
+import type { RecordTarget } from './record.js'
+import { Cursor, type CollectionTarget } from './collection.js'
+import { CoheapError } from './errors.js'
+import { HOLE } from './decode.js'
+import type { Target } from './target.js'
+
+type Inspect = (value: unknown, options: object) => string
+interface Options {
+  depth?: number | null
+  stylize?: (text: string, style: string) => string
+  maxArrayLength?: number | null
+}
+
+/** What is being shown further out: a live object that comes again is circular. */
+const open: object[] = []
+
+function shown(
+  t: Target,
+  name: string,
+  depth: number,
+  options: Options,
+  make: () => unknown,
+  inspect: unknown,
+): string {
+  const special = (text: string) => options.stylize?.(text, 'special') ?? text
+  if (open.includes(t.self)) return special('[Circular]')
+  if (depth < 0) return special(`[${name}]`)
+  open.push(t.self)
+  try {
+    const inner = { ...options, depth }
+    return `${name} ${(inspect as Inspect)(make(), inner)}`
+  } catch (error) {
+    if (error instanceof CoheapError && error.code === 'ERR_COHEAP_DESTROYED') return special('[destroyed]')
+    if (error instanceof CoheapError && error.code === 'ERR_COHEAP_CLOSED') return special('[closed]')
+    throw error
+  } finally {
+    open.pop()
+  }
+}
+
+function plain(entries: unknown[], into: object): object {
+  for (let i = 0; i < entries.length; i += 2) {
+    Object.defineProperty(into, entries[i] as string | symbol, {
+      value: entries[i + 1],
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    })
+  }
+  return into
+}
+
+/** `Shared { a: 1 }` */
+export function inspectRecord(t: RecordTarget, depth: number, options: Options, inspect: unknown): string {
+  return shown(
+    t,
+    t.nullPrototype ? 'Shared: null prototype' : 'Shared',
+    depth,
+    options,
+    () => plain(entriesOf(t), {}),
+    inspect,
+  )
+}
+
+/** `Shared [ 1, 2 ]` */
+export function inspectArray(t: ArrayTarget, depth: number, options: Options, inspect: unknown): string {
+  const make = () => {
+    const a = t.attachment
+    const most = Math.min(lengthOf(t), (options.maxArrayLength ?? Infinity) + 1)
+    a.use(t)
+    a.port.range(t.h, 0, most)
+    const values = a.decodeMany()
+    for (let i = 0; i < values.length; i++) if (values[i] === HOLE) delete values[i]
+    if (most === values.length) values.length = lengthOf(t)
+    return plain(namedEntries(t), values)
+  }
+  return shown(t, 'Shared', depth, options, make, inspect)
+}
+
+function namedEntries(t: ArrayTarget): unknown[] {
+  const entries: unknown[] = []
+  for (const key of namedKeys(t)) entries.push(key, Reflect.get(t.self, key))
+  return entries
+}
+
+/** `SharedMap(2) { … }` */
+export function inspectMap(t: CollectionTarget, depth: number, options: Options, inspect: unknown): string {
+  const make = () => {
+    const map = new Map()
+    for (const cursor = new Cursor(t, 2); cursor.next();) map.set(cursor.key, cursor.value)
+    return map
+  }
+  return renamed(shown(t, 'Shared', depth, options, make, inspect), 'Map')
+}
+
+/** `SharedSet(2) { … }` */
+export function inspectSet(t: CollectionTarget, depth: number, options: Options, inspect: unknown): string {
+  const make = () => {
+    const set = new Set()
+    for (const cursor = new Cursor(t, 1); cursor.next();) set.add(cursor.key)
+    return set
+  }
+  return renamed(shown(t, 'Shared', depth, options, make, inspect), 'Set')
+}
+
+/** `Shared Map(2) {` to `SharedMap(2) {`, `[Shared]` to `[SharedMap]`. */
+function renamed(text: string, kind: string): string {
+  if (text.startsWith(`Shared ${kind}`)) return `Shared${text.slice(7)}`
+  return text.replace('[Shared]', `[Shared${kind}]`)
+}

@@ -1,0 +1,177 @@
+/**
+ * {@link SharedMap}: what a `Map` in the heap comes back as.
+ */
+import type { Attachment } from './attachment.js'
+import { isDirect } from './attachment.js'
+import {
+  CollectionIterator,
+  CollectionTarget,
+  Cursor,
+  changing,
+  collectionOf,
+  isForeign,
+  using,
+  withKey,
+} from './collection.js'
+import { inspectMap } from './inspect.js'
+import { Status, Tag } from './port.js'
+import type { Target } from './target.js'
+
+const key: unique symbol = Symbol('SharedMap')
+const custom = Symbol.for('nodejs.util.inspect.custom')
+
+/** What stands behind `self`. */
+function of(self: unknown, method: string): CollectionTarget {
+  return collectionOf(self, Tag.MAP, `SharedMap.prototype.${method}`)
+}
+
+/**
+ * A map that lives in a heap: the methods of `Map`, any storable key, the order of insertion, each call one atomic
+ * operation. Keys are compared as `Map` does (SameValueZero; shared objects by identity). It cannot be constructed or
+ * subclassed: store a `Map` and read it back. It is not `instanceof Map`.
+ */
+export class SharedMap<K = unknown, V = unknown> {
+  /** @internal */
+  protected constructor(token: unknown) {
+    if (token !== key) throw new TypeError('Illegal constructor: store a Map in a heap and read it back')
+  }
+
+  /** The number of entries. */
+  get size(): number {
+    const t = of(this, 'size')
+    const a = using(t)
+    const n = a.port.size(t.h)
+    a.done()
+    return n
+  }
+
+  /** The value of a key, or undefined. Never copies the key in. */
+  get(key: K): V | undefined {
+    const t = of(this, 'get')
+    const a = using(t)
+    if (isForeign(a, key)) return undefined
+    return a.result(withKey(a, key, (k, n) => a.port.mapGet(t.h, k, n))) as V | undefined
+  }
+
+  /** True if the key is there. Never copies the key in. */
+  has(key: K): boolean {
+    const t = of(this, 'has')
+    const a = using(t)
+    if (isForeign(a, key)) return false
+    const there = withKey(a, key, (k, n) => a.port.mapHas(t.h, k, n))
+    a.done()
+    return there
+  }
+
+  /**
+   * Stores a value under a key; both are copied in.
+   * @throws ERR_COHEAP_UNSUPPORTED_TYPE, ERR_COHEAP_OUT_OF_MEMORY
+   */
+  set(key: K, value: V): this {
+    const t = of(this, 'set')
+    const a = changing(t)
+    if (isDirect(key) && isDirect(value)) a.port.mapSet(t.h, key, value, 0)
+    else put(a, key, value, (k, v, n) => a.port.mapSet(t.h, k, v, n))
+    a.done()
+    return this
+  }
+
+  /** The value of a key; if there is none, this value, copied in, in the same operation. Gives the live version. */
+  getOrInsert(key: K, value: V): V {
+    const t = of(this, 'getOrInsert')
+    const a = changing(t)
+    return a.result(put(a, key, value, (k, v, n) => a.port.mapGetOrInsert(t.h, k, v, n))) as V
+  }
+
+  /** As {@link getOrInsert}; the value is computed only if there is none. The callback runs outside of the operation. */
+  getOrInsertComputed(key: K, compute: (key: K) => V): V {
+    const t = of(this, 'getOrInsertComputed')
+    if (typeof compute !== 'function') throw new TypeError(`${String(compute)} is not a function`)
+    const a = using(t)
+    if (Object.is(key, -0)) key = 0 as K
+    if (!isForeign(a, key)) {
+      const value = withKey(a, key, (k, n) => a.port.mapGet(t.h, k, n))
+      if (a.state[0] !== Status.ABSENT) return a.result(value) as V
+    }
+    return this.getOrInsert(key, compute(key))
+  }
+
+  /** Removes an entry: true if there was one. */
+  delete(key: K): boolean {
+    const t = of(this, 'delete')
+    const a = changing(t)
+    if (isForeign(a, key)) return false
+    const there = withKey(a, key, (k, n) => a.port.mapDelete(t.h, k, n))
+    a.done()
+    return there
+  }
+
+  /** Removes all entries. */
+  clear(): void {
+    const t = of(this, 'clear')
+    const a = changing(t)
+    a.port.mapClear(t.h)
+    a.done()
+  }
+
+  /** Calls back for each entry, in the order of insertion; entries that are added meanwhile are visited too. */
+  forEach(callback: (value: V, key: K, map: SharedMap<K, V>) => void, thisArg?: unknown): void {
+    const cursor = new Cursor(of(this, 'forEach'), 2)
+    if (typeof callback !== 'function') throw new TypeError(`${String(callback)} is not a function`)
+    while (cursor.next()) callback.call(thisArg, cursor.value as V, cursor.key as K, this)
+  }
+
+  /** The entries in the order of insertion. The iterator survives any change of the map. */
+  entries(): MapIterator<[K, V]> {
+    return new CollectionIterator(of(this, 'entries'), 2, (c) => [c.key, c.value]) as unknown as MapIterator<[K, V]>
+  }
+
+  /** The keys in the order of insertion. */
+  keys(): MapIterator<K> {
+    return new CollectionIterator(of(this, 'keys'), 2, (c) => c.key) as unknown as MapIterator<K>
+  }
+
+  /** The values in the order of insertion. */
+  values(): MapIterator<V> {
+    return new CollectionIterator(of(this, 'values'), 2, (c) => c.value) as unknown as MapIterator<V>
+  }
+
+  /** As {@link entries}. */
+  [Symbol.iterator](): MapIterator<[K, V]> {
+    return this.entries()
+  }
+
+  declare readonly [Symbol.toStringTag]: string;
+
+  /** @internal */
+  [custom](depth: number, options: object, inspect: unknown): unknown {
+    return inspectMap(of(this, 'inspect'), depth, options, inspect)
+  }
+}
+
+Object.defineProperty(SharedMap.prototype, Symbol.toStringTag, { value: 'SharedMap', configurable: true })
+Object.defineProperty(SharedMap.prototype, Symbol.iterator, {
+  value: SharedMap.prototype.entries,
+  writable: true,
+  configurable: true,
+})
+
+/** A call with a key and a value, each as it is or staged. */
+function put<T>(
+  a: Attachment,
+  key: unknown,
+  value: unknown,
+  call: (key: number | string | boolean | undefined, value: number | string | boolean | undefined, wire: number) => T,
+): T {
+  const n = isDirect(key) && isDirect(value) ? 0 : a.stagePair(key, value)
+  return call(isDirect(key) ? key : undefined, isDirect(value) ? value : undefined, n)
+}
+
+const Make = SharedMap as unknown as new (token: unknown) => SharedMap
+
+/** The wrapper of a map and what stands behind it. */
+export function makeMap(attachment: Attachment, h: number, offset: number): Target {
+  const target = new CollectionTarget(attachment, h, Tag.MAP, offset)
+  target.self = new Make(key)
+  return target
+}

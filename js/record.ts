@@ -1,0 +1,294 @@
+/**
+ * Plain objects of the heap: a Proxy, whose reads need not cross into native code.
+ *
+ * **Reading without crossing.** The read-only window shows the object itself: word 0 (its low half is {version, C}),
+ * the shape word, and the inline slots. A number is one 64-bit load, so it is some value that the property had after
+ * the shape was compared: right by itself. Anything else counts only if the version is unchanged after the load. The
+ * store to `scratchF` keeps the compiler from folding two reads into one; `Atomics.load` keeps it from folding the
+ * second look at the version into the first; and only in `scratchF` does a NaN keep its payload, which is the value.
+ */
+import type { Attachment, Window } from './attachment.js'
+import { isDirect, wordIn } from './attachment.js'
+import { ABSENT, ASK, immediate, remember, scratchF, type ChildCache } from './cells.js'
+import { fail } from './errors.js'
+import { inspectRecord } from './inspect.js'
+import { Status, Tag } from './port.js'
+import { UNKNOWN, type Shape } from './shapes.js'
+import { targets, type Target } from './target.js'
+
+const custom = Symbol.for('nodejs.util.inspect.custom')
+
+/** What stands behind a plain object. Never seen by users: the Proxy shows none of its fields. */
+export class RecordTarget implements Target, ChildCache {
+  readonly attachment: Attachment
+  readonly h: number
+  readonly tag = Tag.RECORD
+  readonly offset: number
+  self!: object
+  mark = 0
+  writes = 0
+  readonly nullPrototype: boolean
+  shape: Shape
+  readonly u32: Uint32Array
+  readonly f64: Float64Array
+  /** Place of the low half of word 0 in `u32`; the shape word is two further on. */
+  readonly low: number
+  /** Place of word 0 in `f64`. */
+  readonly base: number
+  /** The child that was read last, and the bits of the cell that refers to it. */
+  child: object | undefined = undefined
+  childLow = 0
+  childHigh = 0
+
+  constructor(attachment: Attachment, h: number, at: number, window: Window, nullPrototype: boolean) {
+    this.attachment = attachment
+    this.h = h
+    this.offset = at
+    this.nullPrototype = nullPrototype
+    this.shape = UNKNOWN
+    this.u32 = window.u32
+    this.f64 = window.f64
+    this.low = wordIn(at)
+    this.base = this.low / 2
+  }
+
+  /** Node prints a Proxy by its target. */
+  [custom](depth: number, options: object, inspect: unknown): unknown {
+    // `this` is the Proxy
+    return inspectRecord(targets.get(this) as RecordTarget, depth, options, inspect)
+  }
+}
+
+/** The Proxy of a record and what stands behind it. */
+export function makeRecord(
+  attachment: Attachment,
+  h: number,
+  at: number,
+  shapeWord: number,
+  nullPrototype: boolean,
+): RecordTarget {
+  const target = new RecordTarget(attachment, h, at, attachment.window(at), nullPrototype)
+  target.shape = attachment.knownShape(shapeWord)
+  target.self = new Proxy(target, handler)
+  return target
+}
+
+/** The value of an own property, read without crossing; ABSENT; or ASK. */
+function peek(t: RecordTarget, key: string | symbol): unknown {
+  if (t.attachment.gate !== 0) return ASK
+  const u32 = t.u32
+  const low = t.low
+  const version = u32[low]!
+  const shape = t.shape
+  if ((version & 1) !== 0 || u32[low + 2] !== shape.id) return ASK
+  const word = shape.words.get(key)
+  if (word === undefined) return shape.slots.has(key) ? ASK : ABSENT
+  const x = t.f64[t.base + word]!
+  scratchF[0] = x
+  if (x === x) return x
+  if (Atomics.load(u32, low) !== version) return ASK
+  return immediate(t)
+}
+
+/** The value of an own property, or ABSENT, as the native side says. */
+function ask(t: RecordTarget, key: string | symbol): unknown {
+  const a = t.attachment
+  a.use(t)
+  const slot = t.shape.slots.get(key)
+  if (slot !== undefined) {
+    const value = a.port.getSlot(t.h, t.shape.id, slot)
+    if (a.state[0] !== Status.STALE) return answer(t, value)
+  }
+  let name: string | undefined
+  let value: unknown
+  if (typeof key === 'string') value = a.port.get(t.h, key)
+  else if ((name = Symbol.keyFor(key)) === undefined) return ABSENT
+  else value = a.port.get(t.h, name, true)
+  return answer(t, value)
+}
+
+/** What the native side has answered to a reading. */
+function answer(t: RecordTarget, value: unknown): unknown {
+  const a = t.attachment
+  const status = a.state[0]
+  if (status !== Status.OK) value = status === Status.ABSENT ? ABSENT : a.settle()
+  if (a.gate === 0) {
+    if (typeof value === 'object' && value !== null) remember(t, value)
+    refresh(t)
+  }
+  return value
+}
+
+/** The object's shape, as it is now. */
+function refresh(t: RecordTarget): void {
+  const word = t.u32[t.low + 2]!
+  if (word !== t.shape.id) t.shape = t.attachment.shape(word)
+}
+
+/** The value of an own property, or ABSENT. */
+function own(t: RecordTarget, key: string | symbol): unknown {
+  const value = peek(t, key)
+  return value === ASK ? ask(t, key) : value
+}
+
+function set(t: RecordTarget, key: string | symbol, value: unknown): void {
+  const a = t.attachment
+  a.use(t)
+  t.writes++
+  const { port, state } = a
+  const slot = t.shape.slots.get(key)
+  if (slot !== undefined) {
+    if (isDirect(value)) port.setSlot(t.h, t.shape.id, slot, value, 0)
+    else port.setSlot(t.h, t.shape.id, slot, undefined, a.stage(value))
+    if (state[0] === Status.OK) return
+    if (state[0] !== Status.STALE) throw a.fault()
+  }
+  const isSymbol = typeof key === 'symbol'
+  const name = isSymbol ? Symbol.keyFor(key) : key
+  if (name === undefined) {
+    throw fail('ERR_COHEAP_UNSUPPORTED_TYPE', `the symbol ${String(key)} as a key cannot be stored: $`)
+  }
+  if (isDirect(value)) port.set(t.h, name, value, 0, isSymbol)
+  else port.set(t.h, name, undefined, a.stage(value), isSymbol)
+  a.done()
+  if (a.gate === 0) refresh(t)
+}
+
+/** What `Object.defineProperty` may do to a live object: set a value with the default attributes. */
+export function isDefaultDescriptor(descriptor: PropertyDescriptor, exists: boolean): boolean {
+  if (descriptor.get !== undefined || descriptor.set !== undefined || 'get' in descriptor || 'set' in descriptor) {
+    throw fail('ERR_COHEAP_UNSUPPORTED_TYPE', 'an accessor property cannot be stored: $')
+  }
+  const { writable = exists, enumerable = exists, configurable = exists } = descriptor
+  return writable && enumerable && configurable
+}
+
+/**
+ * An assignment that came here by a prototype chain, or by `Reflect.set` with a receiver of its own: as the language
+ * has it, and never a write to the shared object.
+ */
+export function setOnReceiver(
+  prototype: object | null,
+  key: string | symbol,
+  current: unknown,
+  value: unknown,
+  receiver: unknown,
+): boolean {
+  const stand = Object.create(prototype) as object
+  if (current !== ABSENT) {
+    Object.defineProperty(stand, key, { value: current, writable: true, enumerable: true, configurable: true })
+  }
+  return Reflect.set(stand, key, value, receiver)
+}
+
+const handler: ProxyHandler<RecordTarget> = {
+  get(t, key, receiver: unknown) {
+    // `peek` by hand: this is the path that all speed depends on
+    if (t.attachment.gate === 0) {
+      const u32 = t.u32
+      const low = t.low
+      const version = u32[low]!
+      const shape = t.shape
+      if ((version & 1) === 0 && u32[low + 2] === shape.id) {
+        const word = shape.words.get(key)
+        if (word !== undefined) {
+          const x = t.f64[t.base + word]!
+          scratchF[0] = x
+          if (x === x) return x
+          if (Atomics.load(u32, low) === version) {
+            const value = immediate(t)
+            if (value !== ASK && value !== ABSENT) return value
+          }
+        } else if (!shape.slots.has(key)) return inherited(t, key, receiver)
+      }
+    }
+    const value = ask(t, key)
+    return value === ABSENT ? inherited(t, key, receiver) : value
+  },
+
+  set(t, key, value, receiver) {
+    if (receiver !== t.self) {
+      return setOnReceiver(t.nullPrototype ? null : Object.prototype, key, own(t, key), value, receiver)
+    }
+    if (!t.nullPrototype && !t.shape.slots.has(key) && key in Object.prototype && own(t, key) === ABSENT) {
+      // a setter such as __proto__, or a property that Object.prototype forbids to shadow
+      return Reflect.set(Object.prototype, key, value, receiver)
+    }
+    set(t, key, value)
+    return true
+  },
+
+  has(t, key) {
+    return own(t, key) !== ABSENT || (!t.nullPrototype && key in Object.prototype)
+  },
+
+  deleteProperty(t, key) {
+    const a = t.attachment
+    a.use(t)
+    t.writes++
+    const isSymbol = typeof key === 'symbol'
+    const name = isSymbol ? Symbol.keyFor(key) : key
+    if (name === undefined) return true
+    a.port.delete(t.h, name, isSymbol)
+    a.done()
+    return true
+  },
+
+  ownKeys(t) {
+    return ownKeys(t)
+  },
+
+  getOwnPropertyDescriptor(t, key) {
+    const value = own(t, key)
+    return value === ABSENT ? undefined : { value, writable: true, enumerable: true, configurable: true }
+  },
+
+  defineProperty(t, key, descriptor) {
+    const exists = own(t, key) !== ABSENT
+    if (!isDefaultDescriptor(descriptor, exists)) return false
+    if (!exists || 'value' in descriptor) set(t, key, descriptor.value)
+    return true
+  },
+
+  getPrototypeOf(t) {
+    return t.nullPrototype ? null : Object.prototype
+  },
+
+  setPrototypeOf(t, prototype) {
+    return prototype === (t.nullPrototype ? null : Object.prototype)
+  },
+
+  isExtensible: () => true,
+  preventExtensions: () => false,
+}
+
+function inherited(t: RecordTarget, key: string | symbol, receiver: unknown): unknown {
+  return t.nullPrototype ? undefined : Reflect.get(Object.prototype, key, receiver)
+}
+
+/** The own keys, in the language's order. */
+export function ownKeys(t: RecordTarget): (string | symbol)[] {
+  const a = t.attachment
+  if (a.gate === 0) {
+    const version = t.u32[t.low]!
+    const shape = t.shape
+    if ((version & 1) === 0 && !shape.sparse && t.u32[t.low + 2] === shape.id) return shape.keys as (string | symbol)[]
+  }
+  a.use(t)
+  a.port.keys(t.h)
+  if (a.state[0] === Status.OK) {
+    const shape = a.shape(a.state[3]!)
+    if (shape !== UNKNOWN) return shape.keys as (string | symbol)[]
+    a.port.entries(t.h)
+    return a.decodePairs().filter((_, i) => i % 2 === 0) as (string | symbol)[]
+  }
+  return a.decodeKeys()
+}
+
+/** Keys and values in turn: one consistent view. */
+export function entriesOf(t: Target): unknown[] {
+  const a = t.attachment
+  a.use(t)
+  a.port.entries(t.h)
+  return a.decodePairs()
+}

@@ -1,0 +1,72 @@
+/**
+ * The transaction that this thread's code is running inside of, if any. One a thread: nested ones join.
+ */
+import type { Attachment } from './attachment.js'
+import { fail } from './errors.js'
+import type { Target } from './target.js'
+
+/** One attempt of a transaction. */
+export class Attempt {
+  readonly attachment: Attachment
+  /** The native side's number. */
+  readonly tx: number
+  readonly explicit: boolean
+  /** Numbers the attempts of this thread: {@link Target.mark}. */
+  readonly serial = ++serials
+  /** Everything touched: a handle lives as long as its wrapper, and the overlay is known to nobody else. */
+  readonly held: object[] = []
+  /** Wrappers that were first made in this attempt: what they wrap may not exist after an abort. */
+  readonly made: Target[] = []
+  /** The native side has said that this attempt is lost. */
+  lost = false
+  /** `retry()` has been called. */
+  retrying = false
+  /** Why it must not be committed, whatever the body does. */
+  doom: Error | undefined
+
+  constructor(attachment: Attachment, tx: number, explicit: boolean) {
+    this.attachment = attachment
+    this.tx = tx
+    this.explicit = explicit
+  }
+
+  /** Keeps what is touched until the attempt ends. */
+  hold(target: Target): void {
+    if (target.mark === this.serial) return
+    target.mark = this.serial
+    this.held.push(target.self)
+  }
+
+  /** The attempt is lost: what is to be thrown. */
+  lose(): Error {
+    this.lost = true
+    return fail('ERR_COHEAP_ABORTED', 'the transaction has been beaten by another one and undone')
+  }
+
+  /** The attempt is over. After an abort no wrapper that it made may be read without asking the native side. */
+  end(committed: boolean): void {
+    if (!committed) for (const target of this.made) target.attachment.distrust(target)
+    this.held.length = 0
+    this.made.length = 0
+  }
+}
+
+let serials = 0
+
+/** The attempt that is ambient now. */
+export const scope: { attempt: Attempt | undefined } = { attempt: undefined }
+
+/** Every open attachment of this thread: each one's gate is closed while a transaction runs. */
+export const attachments = new Set<Attachment>()
+
+/** Bits of {@link Attachment.gate}: any of them sends reads to the native side. */
+export const Gate = { CLOSED: 1, TRANSACTION: 2, NATIVE: 4 } as const
+
+/** Makes this attempt the ambient one, or none. */
+export function setAmbient(attempt: Attempt | undefined): void {
+  scope.attempt = attempt
+  for (const attachment of attachments) {
+    if (attempt === undefined) attachment.gate &= ~Gate.TRANSACTION
+    else attachment.gate |= Gate.TRANSACTION
+  }
+}

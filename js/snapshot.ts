@@ -1,0 +1,127 @@
+/**
+ * {@link snapshot}: a deep plain copy.
+ */
+import type { SharedMap } from './map.js'
+import type { SharedSet } from './set.js'
+import type { Attachment } from './attachment.js'
+import { scope } from './scope.js'
+import { Tag } from './port.js'
+import { targets, type Target } from './target.js'
+import { transaction } from './transaction.js'
+import { kindOf, lengthOf, makeView } from './view-kinds.js'
+
+/** What a live value is as a plain one: {@link SharedMap} and {@link SharedSet} become `Map` and `Set`. */
+export type Plain<T> = 0 extends 1 & T
+  ? T
+  : T extends SharedMap<infer K, infer V>
+    ? Map<Plain<K>, Plain<V>>
+    : T extends SharedSet<infer U>
+      ? Set<Plain<U>>
+      : T extends string | number | boolean | bigint | symbol | null | undefined | Date | RegExp | Error | URL
+        ? T
+        : T extends ArrayBuffer | ArrayBufferView | ((...args: never[]) => unknown)
+          ? T
+          : T extends object
+            ? { [P in keyof T]: Plain<T[P]> }
+            : T
+
+/**
+ * A deep plain copy of a live object: plain objects, arrays, `Map`, `Set`, typed arrays of their own. It is consistent:
+ * one transaction, or part of the running one. A primitive is itself. Blocks no longer than a read does.
+ * @throws ERR_COHEAP_DESTROYED if a member is gone
+ */
+export function snapshot<T>(value: T): Plain<T>
+export function snapshot(value: unknown): unknown {
+  if (value === null || typeof value !== 'object') return value
+  const target = targets.get(value)
+  if (target !== undefined) return ofLive(target)
+  // a plain or frozen container with live members: all of one heap at one moment
+  const copy = () => new Copier().copy(value)
+  const a = firstHeap(value)
+  return a === undefined || scope.attempt !== undefined ? copy() : transaction(a, copy)
+}
+
+function ofLive(t: Target): unknown {
+  const a = t.attachment
+  a.use(t)
+  if (t.tag === Tag.BUFFER || t.tag === Tag.VIEW) return ofBytes(t.self as ArrayBuffer | ArrayBufferView)
+  a.port.snapshot(t.h)
+  return a.decodeOne()
+}
+
+function ofBytes(bytes: ArrayBuffer | ArrayBufferView): object {
+  if (!ArrayBuffer.isView(bytes)) return bytes.slice(0)
+  const copy = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer
+  return makeView(kindOf(bytes), copy, 0, lengthOf(bytes)) ?? copy
+}
+
+/** The heap of the first live member that is found. */
+function firstHeap(root: object): Attachment | undefined {
+  const seen = new Set<object>([root])
+  for (const value of seen) {
+    const target = targets.get(value)
+    if (target !== undefined) return target.attachment
+    for (const member of membersOf(value)) if (member !== null && typeof member === 'object') seen.add(member)
+  }
+  return undefined
+}
+
+function membersOf(value: object): Iterable<unknown> {
+  if (value instanceof Map) return [...value.keys(), ...value.values()]
+  if (value instanceof Set) return value
+  return isContainer(value) ? Reflect.ownKeys(value).map((key) => (value as Record<string | symbol, unknown>)[key]) : []
+}
+
+function isContainer(value: object): boolean {
+  const proto = Object.getPrototypeOf(value) as unknown
+  return Array.isArray(value) || proto === Object.prototype || proto === null
+}
+
+/** Copies what is not live itself, keeping cycles; live members are snapshots. */
+class Copier {
+  private readonly copies = new Map<object, object>()
+  private readonly todo: (() => void)[] = []
+
+  copy(value: unknown): unknown {
+    const result = this.one(value)
+    for (let next = this.todo.pop(); next !== undefined; next = this.todo.pop()) next()
+    return result
+  }
+
+  private one(value: unknown): unknown {
+    if (value === null || typeof value !== 'object') return value
+    const known = this.copies.get(value)
+    if (known !== undefined) return known
+    const copy = this.start(value)
+    this.copies.set(value, copy)
+    return copy
+  }
+
+  private start(value: object): object {
+    const target = targets.get(value)
+    if (target !== undefined) return ofLive(target) as object
+    if (ArrayBuffer.isView(value)) return ofBytes(value)
+    if (value instanceof Map) {
+      const map = new Map()
+      this.todo.push(() => value.forEach((v, k) => map.set(this.one(k), this.one(v))))
+      return map
+    }
+    if (value instanceof Set) {
+      const set = new Set()
+      this.todo.push(() => value.forEach((v) => set.add(this.one(v))))
+      return set
+    }
+    if (!isContainer(value)) return value
+    const copy = (
+      Array.isArray(value) ? new Array(value.length) : Object.create(Object.getPrototypeOf(value) as object)
+    ) as object
+    this.todo.push(() => {
+      for (const key of Reflect.ownKeys(value)) {
+        if (key === 'length' && Array.isArray(value)) continue
+        const member = this.one((value as Record<string | symbol, unknown>)[key])
+        Object.defineProperty(copy, key, { value: member, writable: true, enumerable: true, configurable: true })
+      }
+    })
+    return copy
+  }
+}
