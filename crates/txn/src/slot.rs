@@ -269,7 +269,7 @@ pub(crate) fn overlay(at: Off, out: &mut [u8], place: Off, value: u64) {
 /// Copies bytes into a fresh block, from a word boundary on; the last word is filled with zeros.
 pub(crate) fn copy_in(segment: &Segment, at: Off, bytes: &[u8]) {
     let words = match segment.bytes(at, bytes.len().next_multiple_of(8) as u64) {
-        Ok(words) if at % 8 == 0 => words.cast_const().cast::<AtomicU64>(),
+        Ok(words) if at.is_multiple_of(8) => words.cast_const().cast::<AtomicU64>(),
         _ => return debug_assert!(false, "fresh bytes outside of the heap: {at:#x}"),
     };
     for (i, part) in bytes.chunks(8).enumerate() {

@@ -183,3 +183,132 @@ fn a_read_only_transaction_never_aborts_when_nothing_moves() {
     }
     assert_eq!(ctx.stats().aborts, 0);
 }
+
+#[test]
+fn a_storm_of_all_kinds_keeps_the_sum() {
+    let rounds = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1500);
+    let heap = heap();
+    let mut ctx = join(&heap);
+    let accounts: Vec<_> = (0..8).map(|_| object(&mut ctx, 2, 1000)).collect();
+    std::thread::scope(|s| {
+        for i in 0..4u64 {
+            let (heap, accounts) = (&heap, &accounts);
+            s.spawn(move || {
+                // patience of a millisecond: sleeping holders are aborted all the time
+                let mut ctx = join_patient(heap, 1);
+                let mut dice = Dice(i * 77 + 5);
+                let mut moved = [0u64; 2];
+                for _ in 0..rounds {
+                    let (a, b) = (accounts[dice.roll(8) as usize], accounts[dice.roll(8) as usize]);
+                    let kind = dice.roll(7);
+                    let c = dice.roll(2);
+                    let step = |ctx: &mut coheap_txn::Ctx, o, n| {
+                        ctx.write(|m| {
+                            let old = m.load64(Guard(o), cell(o, c))?;
+                            m.store64(Guard(o), cell(o, c), u64::wrapping_add(old, n))
+                        })
+                    };
+                    match kind {
+                        0 => {
+                            // between the two cells of one object: a direct operation of two stores
+                            ctx.write(|m| {
+                                let (x, y) =
+                                    (m.load64(Guard(a), cell(a, 0))?, m.load64(Guard(a), cell(a, 1))?);
+                                m.store64(Guard(a), cell(a, 0), x.wrapping_add(1))?;
+                                m.store64(Guard(a), cell(a, 1), y.wrapping_sub(1))
+                            })
+                            .unwrap();
+                        }
+                        1 => {
+                            ctx.write_wide(|m| {
+                                let x = m.load64(Guard(a), cell(a, c))?;
+                                m.store64(Guard(a), cell(a, c), x.wrapping_sub(1))?;
+                                let y = m.load64(Guard(b), cell(b, c))?;
+                                m.store64(Guard(b), cell(b, c), y.wrapping_add(1))
+                            })
+                            .unwrap();
+                        }
+                        2 => {
+                            let t =
+                                ctx.begin(TxnOptions { explicit: true, ..TxnOptions::default() }).unwrap();
+                            loop {
+                                ctx.enter(t).unwrap();
+                                let first = step(&mut ctx, a, u64::MAX);
+                                ctx.leave();
+                                if dice.roll(3) == 0 {
+                                    std::thread::yield_now();
+                                }
+                                ctx.enter(t).unwrap();
+                                let second = first.and_then(|()| step(&mut ctx, b, 1));
+                                ctx.leave();
+                                match second.and_then(|()| ctx.commit(t)) {
+                                    Ok(()) => break,
+                                    Err(Fault::Aborted) => ctx.restart(t).unwrap(),
+                                    Err(e) => panic!("{e:?}"),
+                                }
+                            }
+                        }
+                        3 => {
+                            let give_up = dice.roll(2) == 0;
+                            let result = ctx.transaction(TxnOptions::default(), |ctx| {
+                                step(ctx, a, u64::MAX)?;
+                                if give_up {
+                                    let e =
+                                        coheap_segment::Error::new(coheap_segment::Code::Timeout, "enough");
+                                    return Err(Fault::Error(e));
+                                }
+                                step(ctx, b, 1)
+                            });
+                            assert_eq!(result.is_err(), give_up);
+                        }
+                        4 => {
+                            let options =
+                                TxnOptions { reserve_reads: dice.roll(2) == 0, ..TxnOptions::default() };
+                            let sum = ctx.transaction(options, |ctx| {
+                                let sum = accounts.iter().try_fold(0u64, |sum, &o| {
+                                    let o = ctx.read(|m| {
+                                        Ok(m.load64(Guard(o), cell(o, 0))?
+                                            .wrapping_add(m.load64(Guard(o), cell(o, 1))?))
+                                    });
+                                    Ok::<_, Fault>(sum.wrapping_add(o?))
+                                })?;
+                                assert_eq!(sum, 16_000);
+                                Ok(sum)
+                            });
+                            assert_eq!(sum, Ok(16_000));
+                        }
+                        5 => {
+                            // sleeps while it holds
+                            ctx.transaction(TxnOptions::default(), |ctx| {
+                                step(ctx, a, u64::MAX)?;
+                                if moved[0] % 64 == 0 {
+                                    std::thread::sleep(std::time::Duration::from_millis(3));
+                                }
+                                moved[0] += 1;
+                                step(ctx, b, 1)
+                            })
+                            .unwrap();
+                        }
+                        _ => {
+                            let t = ctx.begin(TxnOptions { no_wait: true, ..TxnOptions::default() }).unwrap();
+                            let done = step(&mut ctx, a, u64::MAX)
+                                .and_then(|()| step(&mut ctx, b, 1))
+                                .and_then(|()| ctx.commit(t));
+                            if done.is_err() {
+                                let parked = ctx.park(t).unwrap();
+                                let t = ctx.resume(&parked).unwrap();
+                                ctx.abort(t);
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let sum = accounts.iter().fold(0u64, |sum, &o| {
+        let cells =
+            ctx.read(|m| Ok([m.load64(Guard(o), cell(o, 0))?, m.load64(Guard(o), cell(o, 1))?])).unwrap();
+        sum.wrapping_add(cells[0]).wrapping_add(cells[1])
+    });
+    assert_eq!(sum, 16_000);
+}
