@@ -209,6 +209,7 @@ impl<'a> MapKey<'a> {
 }
 
 /// Word 1 of the block at `at`, which must be of this kind.
+#[inline]
 fn head<M: Mem + ?Sized>(m: &mut M, guard: Guard, at: Off, want: u8) -> Res<Word1> {
     let head = Word1(m.load64(guard, at + 8)?);
     if head.kind() == want {
@@ -218,6 +219,7 @@ fn head<M: Mem + ?Sized>(m: &mut M, guard: Guard, at: Off, want: u8) -> Res<Word
     }
 }
 
+#[inline]
 fn text_equals<M: Mem + ?Sized>(m: &mut M, guard: Guard, at: Off, kind: u8, text: &Text<'_>) -> Res<bool> {
     let head = head(m, guard, at, kind)?;
     let (bytes, wide) = text.bytes();
@@ -228,14 +230,24 @@ fn text_equals<M: Mem + ?Sized>(m: &mut M, guard: Guard, at: Off, kind: u8, text
     content_equals(m, guard, at + CHARACTERS, bytes)
 }
 
+/// Whole words are compared, with as many bytes of the last as there are.
+#[inline]
 fn content_equals<M: Mem + ?Sized>(m: &mut M, guard: Guard, at: Off, bytes: &[u8]) -> Res<bool> {
-    for (i, part) in bytes.chunks(8).enumerate() {
-        let word = m.load64(guard, at + i as u64 * 8)?.to_le_bytes();
-        if word[..part.len()] != *part {
+    let mut words = bytes.chunks_exact(8);
+    let mut at = at;
+    for part in &mut words {
+        let part: [u8; 8] = part.try_into().expect("eight bytes");
+        if m.load64(guard, at)? != u64::from_le_bytes(part) {
             return Ok(false);
         }
+        at += 8;
     }
-    Ok(true)
+    let rest = words.remainder();
+    if rest.is_empty() {
+        return Ok(true);
+    }
+    let wanted = rest.iter().rev().fold(0, |word, &byte| word << 8 | byte as u64);
+    Ok((m.load64(guard, at)? ^ wanted) << (64 - rest.len() * 8) == 0)
 }
 
 #[inline]
