@@ -442,8 +442,8 @@ export class Attachment {
       const words = new Map<string | symbol, number>()
       for (let i = 0; i < n; i++) {
         const key = r.key()
-        const slot = r.i32()
-        const bytes = r.i32()
+        const slot = r.int()
+        const bytes = r.int()
         keys.push(key)
         slots.set(key, slot)
         if (bytes >= 0) words.set(key, bytes / 8)

@@ -90,7 +90,7 @@ export interface Port {
   keys(h: number): void
   /** WIRE: u32 count, (key, value)*: one consistent view. */
   entries(h: number): void
-  /** WIRE: u32 count, (key, i32 slot, i32 byte offset of the slot in the object or -1 when it is out of line)*. */
+  /** WIRE: u32 count, (key, slot, byte offset of the slot in the object or -1 when it is out of line)*, numbers with tag 6. */
   shapeInfo(shapeWord: number): void
   /** The shape word of an empty object. */
   rootShape(nullPrototype: boolean): number

@@ -278,6 +278,12 @@ export class Reader {
     return n
   }
 
+  /** An i32 with its tag. */
+  int(): number {
+    this.pos++
+    return this.i32()
+  }
+
   u64(): number {
     const n = this.view.getUint32(this.pos, true) + this.view.getUint32(this.pos + 4, true) * 2 ** 32
     this.pos += 8
