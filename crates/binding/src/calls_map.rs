@@ -193,6 +193,7 @@ fn entries(port: &mut Port, js: Js, [h, after, max]: [Value; 3]) -> Outcome {
         out.clear();
         Writer(out).u32(steps.len() as u32);
         for step in &steps {
+            Writer(out).u64(step.number);
             convert::write(m, step.key_guard, step.key, pins, out)?;
             if step.value != Cell::ABSENT {
                 convert::write(m, step.value_guard, step.value, pins, out)?;

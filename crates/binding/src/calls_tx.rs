@@ -3,12 +3,13 @@
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
-use coheap_heap::segment::Error;
-use coheap_heap::txn::{Fault, TxnId, TxnOptions};
+use coheap_heap::segment::{Code, Error};
+use coheap_heap::txn::{Fault, TxnId, TxnOptions, Watch};
 
 use crate::js::{Js, Value};
 use crate::live::Live;
 use crate::port::{Callback, Outcome, Port, Status};
+use crate::waiter::Condition;
 
 /// See `js/port.ts`.
 pub const CALLS: &[(&CStr, Callback)] = crate::calls![
@@ -18,6 +19,8 @@ pub const CALLS: &[(&CStr, Callback)] = crate::calls![
     c"txCommit" => commit,
     c"txAbort" => abort,
     c"txRestart" => restart,
+    c"txWaitSync" => wait_sync,
+    c"txWaitAsync" => wait_async,
 ];
 
 /// Flags of `txBegin`.
@@ -118,4 +121,39 @@ fn elder_is_out_of_the_way(live: &mut Live, tx: TxnId, wait: bool) -> bool {
         nap = (nap * 2).min(Duration::from_millis(1));
     }
     true
+}
+
+/// `retry()`.
+fn wait_sync(port: &mut Port, js: Js, [tx, ms]: [Value; 2]) -> Outcome {
+    let tx = transaction(port, js, tx)?;
+    let limit = milliseconds(js, ms)?.min(LONGEST_WAIT);
+    let live = port.live()?;
+    let changed = live.ctx.wait_for_change(tx, limit)?;
+    live.drop_tentative(js);
+    Ok(js.boolean(changed))
+}
+
+/// A span of time as JavaScript gives it: not negative, perhaps infinite.
+pub fn milliseconds(js: Js, v: Value) -> Result<Duration, Error> {
+    let ms = js.as_f64(v).filter(|ms| *ms >= 0.0);
+    let ms = ms.ok_or(Error::new(Code::InvalidArgument, "not a span of time in milliseconds"))?;
+    Ok(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX))
+}
+
+struct Changed(Watch);
+
+impl Condition for Changed {
+    fn holds(&mut self, _: bool) -> bool {
+        self.0.changed()
+    }
+}
+
+fn wait_async(port: &mut Port, js: Js, [tx, token]: [Value; 2]) -> Outcome {
+    let (tx, token) = (transaction(port, js, tx)?, port.u32(js, token)?);
+    let live = port.live()?;
+    let reads = live.ctx.give_up(tx)?;
+    live.drop_tentative(js);
+    let watch = live.ctx.watch(reads);
+    live.wait(token, Box::new(Changed(watch)))?;
+    Ok(Value::NOTHING)
 }

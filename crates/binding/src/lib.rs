@@ -19,7 +19,6 @@ mod calls_tx;
 mod calls_value;
 mod convert;
 mod environment;
-mod handles_stub;
 mod js;
 mod keys;
 mod live;

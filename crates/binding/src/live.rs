@@ -12,10 +12,10 @@ use napi::sys;
 
 use crate::convert::Input;
 use crate::js::{Js, Ref, Value};
-use crate::pins::Pins;
+use crate::pins::{NO_ROOM, Pins};
 use crate::staging::Staging;
 use crate::text::Text;
-use crate::waiter::Waiter;
+use crate::waiter::{Condition, Waiter};
 
 /// See the module.
 pub struct Live {
@@ -47,6 +47,14 @@ pub trait Call {
     fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Self::Out>;
 }
 
+/// Room that is made in the handle table when an operation finds none.
+const MORE_HANDLES: usize = 64;
+
+#[inline]
+fn is_no_room<T>(result: &Result<T, Fault>) -> bool {
+    matches!(result, Err(fault) if *fault == NO_ROOM)
+}
+
 struct Attempt<'a, C> {
     call: C,
     pins: &'a mut Pins,
@@ -64,9 +72,9 @@ impl<C: Call> Op for Attempt<'_, C> {
 
 impl Live {
     /// A heap that was just joined.
-    pub fn new(ctx: Ctx) -> Live {
-        let pins = Pins::new(ctx.segment().clone(), crate::handles_stub::Handles::new());
-        Live {
+    pub fn new(mut ctx: Ctx) -> Result<Live, Error> {
+        let pins = Pins::new(&mut ctx)?;
+        Ok(Live {
             ctx,
             pins,
             out: Vec::new(),
@@ -75,7 +83,7 @@ impl Live {
             waiter: None,
             tentative: Vec::new(),
             windows: Vec::new(),
-        }
+        })
     }
 
     /// The mapping.
@@ -87,7 +95,12 @@ impl Live {
     #[inline]
     pub fn read<C: Call>(&mut self, call: C) -> Result<C::Out, Fault> {
         let Live { ctx, pins, out, .. } = self;
-        let result = ctx.read_with(&mut Attempt { call, pins, out });
+        let mut attempt = Attempt { call, pins, out };
+        let mut result = ctx.read_with(&mut attempt);
+        while is_no_room(&result) {
+            ctx.reserve_handles(MORE_HANDLES)?;
+            result = ctx.read_with(&mut attempt);
+        }
         self.settle(result)
     }
 
@@ -95,49 +108,67 @@ impl Live {
     #[inline]
     pub fn write<C: Call>(&mut self, call: C) -> Result<C::Out, Fault> {
         let Live { ctx, pins, out, .. } = self;
-        let result = ctx.write_with(&mut Attempt { call, pins, out });
+        let mut attempt = Attempt { call, pins, out };
+        let mut result = ctx.write_with(&mut attempt);
+        while is_no_room(&result) {
+            ctx.reserve_handles(MORE_HANDLES)?;
+            result = ctx.write_with(&mut attempt);
+        }
+        self.settle(result)
+    }
+
+    /// As [`Live::read`], for a closure.
+    pub fn look<T>(&mut self, mut f: impl FnMut(&mut dyn Mem, &mut Pins, &mut Vec<u8>) -> Res<T>) -> Result<T, Fault> {
+        self.run(|ctx, pins, out| {
+            ctx.read(|m| {
+                pins.start();
+                f(m, pins, out)
+            })
+        })
+    }
+
+    /// As [`Live::write`], for a closure.
+    pub fn change<T>(&mut self, mut f: impl FnMut(&mut dyn Mem, &mut Pins, &mut Vec<u8>) -> Res<T>) -> Result<T, Fault> {
+        self.run(|ctx, pins, out| {
+            ctx.write(|m| {
+                pins.start();
+                f(m, pins, out)
+            })
+        })
+    }
+
+    /// Runs something that calls [`Pins::start`] at the start of each of its attempts, with room for the handles that
+    /// it publishes.
+    pub fn run<T>(&mut self, mut f: impl FnMut(&mut Ctx, &mut Pins, &mut Vec<u8>) -> Result<T, Fault>) -> Result<T, Fault> {
+        let Live { ctx, pins, out, .. } = self;
+        let mut result = f(ctx, pins, out);
+        while is_no_room(&result) {
+            ctx.reserve_handles(MORE_HANDLES.max(2 * pins.wrappers.len()))?;
+            result = f(ctx, pins, out);
+        }
         self.settle(result)
     }
 
     #[inline]
     fn settle<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
-        match &result {
-            Ok(_) => self.pins.keep(),
-            Err(_) => self.undo(),
+        if result.is_ok() && !self.pins.has_fresh() {
+            return result;
         }
-        result
+        self.settle_fresh(result)
     }
 
-    #[cold]
-    fn undo(&mut self) {
-        self.pins.start();
-        self.ctx.discard();
-    }
-
-    /// As [`Live::read`], for a closure.
-    pub fn look<T>(
-        &mut self,
-        mut f: impl FnMut(&mut dyn Mem, &mut Pins, &mut Vec<u8>) -> Res<T>,
-    ) -> Result<T, Fault> {
-        let Live { ctx, pins, out, .. } = self;
-        let result = ctx.read(|m| {
-            pins.start();
-            f(m, pins, out)
-        });
-        self.settle(result)
-    }
-
-    /// As [`Live::write`], for a closure.
-    pub fn change<T>(
-        &mut self,
-        mut f: impl FnMut(&mut dyn Mem, &mut Pins, &mut Vec<u8>) -> Res<T>,
-    ) -> Result<T, Fault> {
-        let Live { ctx, pins, out, .. } = self;
-        let result = ctx.write(|m| {
-            pins.start();
-            f(m, pins, out)
-        });
-        self.settle(result)
+    fn settle_fresh<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
+        match result.and_then(|out| self.ctx.revalidate().map(|()| out)) {
+            Ok(out) => {
+                self.pins.keep();
+                Ok(out)
+            }
+            Err(fault) => {
+                self.pins.start();
+                self.ctx.discard();
+                Err(fault)
+            }
+        }
     }
 
     /// Builds what `build` makes of fresh blocks, pending until the next operation takes it.
@@ -176,6 +207,14 @@ impl Live {
             }
             false
         });
+    }
+
+    /// Wakes `token` on the event loop once `condition` holds.
+    pub fn wait(&mut self, token: u32, condition: Box<dyn Condition>) -> Result<(), Error> {
+        match &mut self.waiter {
+            Some(waiter) => waiter.wait(token, condition),
+            None => Err(Error::new(Code::InvalidArgument, "a wait before onWake")),
+        }
     }
 
     /// Leaves the heap. Views of its bytes become empty: nothing of it is pinned from here on.

@@ -8,11 +8,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::handles_stub::Handles;
+use coheap_heap::txn::{Ctx, Fault, HandleTable, Res};
 use coheap_heap::objects::cell::{Cell, Tag, kind};
 use coheap_heap::segment::word::{Word, Word1};
 use coheap_heap::segment::{Code, Error, Off, Segment};
-use coheap_heap::txn::Res;
 
 use crate::wrappers::{Entry, Wrappers};
 
@@ -20,12 +19,15 @@ use crate::wrappers::{Entry, Wrappers};
 pub struct Pins {
     segment: Arc<Segment>,
     /// The participant's table in shared memory.
-    pub handles: Handles,
+    pub handles: HandleTable,
     /// Which objects have handles here.
     pub wrappers: Wrappers,
     /// The handles that the present operation has published.
     fresh: Vec<u32>,
 }
+
+/// Ends an operation that needs more handles than the table has room for: make room, and run it again.
+pub const NO_ROOM: Fault = Fault::Error(Error::new(Code::OutOfMemory, "the handle table is full"));
 
 /// Word 1 of an object as it stands, not as an operation or transaction sees it: only kind and birth count, which
 /// never change while the block has its tenant.
@@ -37,9 +39,17 @@ pub fn word1(segment: &Segment, at: Off) -> Result<Word1, Error> {
 }
 
 impl Pins {
-    /// With an empty table.
-    pub fn new(segment: Arc<Segment>, handles: Handles) -> Pins {
-        Pins { segment, handles, wrappers: Wrappers::default(), fresh: Vec::new() }
+    /// With an empty table. Handle 0 is spent: no object has it.
+    pub fn new(ctx: &mut Ctx) -> Result<Pins, Error> {
+        ctx.reserve_handles(1)?;
+        let pins = Pins {
+            segment: ctx.segment().clone(),
+            handles: ctx.handle_table(),
+            wrappers: Wrappers::default(),
+            fresh: Vec::new(),
+        };
+        pins.handles.publish(coheap_heap::open::root(&pins.segment)?)?;
+        Ok(pins)
     }
 
     /// To be called at the start of each attempt of an operation that may call [`Pins::pin`].
@@ -56,6 +66,12 @@ impl Pins {
             self.wrappers.remove(handle);
             self.handles.withdraw(handle);
         }
+    }
+
+    /// True if the operation has published handles.
+    #[inline]
+    pub fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty()
     }
 
     /// The operation has been validated: what it published stays.
@@ -77,7 +93,7 @@ impl Pins {
 
     fn publish(&mut self, at: Off, birth: u16, cell: Cell) -> Res<u32> {
         let kind = cell.tag().map_or(0, |tag| tag as u8);
-        let handle = self.handles.publish(at)?;
+        let handle = self.handles.publish(at)?.ok_or(NO_ROOM)?;
         self.wrappers.insert(handle, at, birth, kind);
         self.fresh.push(handle);
         Ok(handle)

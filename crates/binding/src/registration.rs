@@ -68,7 +68,7 @@ unsafe extern "C" fn attach(env: sys::napi_env, info: sys::napi_callback_info) -
             segment.decline();
             return Ok(port);
         }
-        let live = Live::new(open::join(&segment, &options)?);
+        let live = Live::new(open::join(&segment, &options)?)?;
         port_object(js, &segment, live)
     })
 }

@@ -25,8 +25,8 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// What a token waits for. It has told the heap whom to ring; dropping it takes that back.
 pub trait Condition: Send {
-    /// True when it may be worth trying again. Never blocks.
-    fn holds(&mut self) -> bool;
+    /// True when it may be worth trying again. `rung`: the participant's bell has rung since the last look. Never blocks.
+    fn holds(&mut self, rung: bool) -> bool;
 }
 
 struct Wait {
@@ -137,7 +137,7 @@ impl Waiter {
         }
         let mut wait = Wait { token, condition };
         let mut inner = self.shared.lock();
-        if wait.condition.holds() {
+        if wait.condition.holds(false) {
             wake(&mut inner, self.call, [token]);
         } else {
             inner.waits.push(wait);
@@ -200,9 +200,11 @@ fn wake(inner: &mut Inner, call: LoopCall, tokens: impl IntoIterator<Item = u32>
 
 fn run(shared: &Shared, call: LoopCall) {
     let mut last_wait = Instant::now();
+    let mut last_bell = shared.segment.bell(shared.participant, LANE_ASYNC);
     while !shared.stop.load(Ordering::SeqCst) {
         // read before looking: a ring between the look and the sleep makes the sleep return at once
         let bell = shared.segment.bell(shared.participant, LANE_ASYNC);
+        let rung = std::mem::replace(&mut last_bell, bell) != bell;
         let mut inner = shared.lock();
         if inner.waits.is_empty() {
             if last_wait.elapsed() > LINGER {
@@ -214,7 +216,7 @@ fn run(shared: &Shared, call: LoopCall) {
             }
         } else {
             last_wait = Instant::now();
-            let held: Vec<Wait> = inner.waits.extract_if(.., |w| w.condition.holds()).collect();
+            let held: Vec<Wait> = inner.waits.extract_if(.., |w| w.condition.holds(rung)).collect();
             wake(&mut inner, call, held.iter().map(|w| w.token));
             drop(inner);
             drop(held);

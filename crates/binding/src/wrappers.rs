@@ -53,6 +53,11 @@ pub struct Wrappers {
 }
 
 impl Wrappers {
+    /// The number of entries, free ones too.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The entry of a handle; `None` for a handle that is not in use.
     #[inline]
     pub fn get(&self, handle: u32) -> Option<&Entry> {

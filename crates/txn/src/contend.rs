@@ -36,7 +36,7 @@ pub(crate) mod flag {
 }
 
 /// How long to look at a word before sleeping.
-const SPIN: Duration = Duration::from_micros(25);
+pub(crate) const SPIN: Duration = Duration::from_micros(25);
 /// A sleep between processes is never longer: a ring can be lost with its ringer.
 const NAP: Duration = Duration::from_millis(50);
 /// The first and the longest nap for a word with C = 1, which cannot carry the waiters bit.

@@ -69,5 +69,5 @@ pub use self::scope::{Parked, TxnId};
 pub use self::snapshot::SnapshotMem;
 pub use self::transaction::{Blocker, TxnOptions};
 pub use self::txn_mem::TxnMem;
-pub use self::wait::Reads;
+pub use self::wait::{Reads, Watch};
 pub use mem::{Block, Fault, Guard, Mem, Res};

@@ -9,9 +9,10 @@ use std::time::Instant;
 use coheap_segment::word::NOBODY;
 use coheap_segment::{Code, Error, INLINE_LOCKS, Off, Word};
 
-use crate::contend::{Holder, Verdict, Wait, judge, strip};
+use crate::contend::{Holder, SPIN, Verdict, Wait, judge, strip};
 use crate::core::check_version;
 use crate::mem::{Fault, Guard, Res};
+use crate::recover;
 use crate::slot::WordRef;
 use crate::transaction::{Blocker, Txn};
 use crate::txn_mem::TxnMem;
@@ -147,6 +148,10 @@ impl TxnMem<'_> {
         let stuck = since.elapsed();
         if stuck >= limit {
             holder.abort(self.core);
+            return Ok(());
+        }
+        if t.wait.elapsed() > SPIN && self.segment.slot_owner_is_dead(holder.slot) {
+            recover::recover(self.core, holder.slot)?;
             return Ok(());
         }
         // our looks are steps: who waits for us need not despair of us

@@ -4,6 +4,7 @@
 //! with C = 0, look again, sleep on the own doorbell. Whoever gives the word a new version sees the bit, clears it and
 //! rings. A word with C = 1 is about to change and is not slept for.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,30 @@ impl Reads {
     /// Nothing was read: nothing can change.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// A registration for changes that outlives the call: for a thread that sleeps in the participant's stead on its
+/// asynchronous lane. Dropping it ends the registration.
+pub struct Watch {
+    segment: Arc<Segment>,
+    participant: u16,
+    reads: Reads,
+}
+
+impl Watch {
+    /// Has one of the reads changed, or is it changing right now? If not, the next change rings (a ring without a change
+    /// is normal). Never blocks.
+    pub fn changed(&self) -> bool {
+        !matches!(look(&self.segment, &self.reads), Ok(Look::Armed))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for &(at, _) in &self.reads.0 {
+            self.segment.waiters_remove(at, self.participant);
+        }
     }
 }
 
@@ -143,6 +168,15 @@ impl Ctx {
             self.core.segment().waiters_add(at, me);
         }
         self.changed(reads)
+    }
+
+    /// As [`Ctx::register_changes`], as an object that ends the registration when it is dropped, by any thread.
+    pub fn watch(&self, reads: Reads) -> Watch {
+        let watch = Watch { segment: self.segment().clone(), participant: self.core.me(), reads };
+        for &(at, _) in &watch.reads.0 {
+            watch.segment.waiters_add(at, watch.participant);
+        }
+        watch
     }
 
     /// Has one of the registered reads changed? If not, the next change rings (a ring without a change is normal).
