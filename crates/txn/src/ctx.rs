@@ -104,7 +104,13 @@ impl Ctx {
     pub fn write_wide<T>(&mut self, f: impl FnMut(&mut dyn Mem) -> Res<T>) -> Res<T> {
         let mut attempt = Dynamic(f);
         match self.ambient {
-            Some(i) => self.in_transaction_of(i, &mut attempt),
+            Some(i) => {
+                let result = self.in_transaction_of(i, &mut attempt);
+                if result.is_ok() {
+                    self.pending = None;
+                }
+                result
+            }
             None => self.internal(&mut attempt, TxnOptions::default(), true),
         }
     }

@@ -218,6 +218,10 @@ fn blocks_built_ahead_are_adopted_by_the_write_that_links_them() {
     ctx.write(|m| m.store64(Guard(x), cell(x, 0), gone)).unwrap();
     ctx.discard();
     assert_eq!(get(&mut ctx, x), Ok(gone));
+    let again = ctx.build(|m| make(m, 3, 1)).unwrap();
+    ctx.write_wide(|m| m.store64(Guard(x), cell(x, 0), again)).unwrap();
+    ctx.discard();
+    assert!(alive(again));
     ctx.abort(t);
     assert!(!alive(gone));
     assert_eq!(get(&mut ctx, x), Ok(wide));
