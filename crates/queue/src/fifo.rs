@@ -122,12 +122,25 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
             return Ok((usize::from(put == Put::Done), put));
         }
         let owner = Owner { slot: self.hand.slot(), tag: self.hand.begin() };
-        let mut claimed = Vec::with_capacity(cells.len().min(1 << 16));
+        let mut claimed: Vec<Place<'s>> = Vec::with_capacity(cells.len().min(1 << 16));
         let mut end = Ok(Put::Done);
         for &cell in cells {
+            let head_seen = &self.memory.head_seen;
             let mut putter =
                 Putter { hand: &mut *self.hand, places: self.places, cell, owner: Some(owner), block: 0 };
-            match self.rings.claim(0, &self.memory.head_seen, &mut putter) {
+            let last = claimed.last();
+            let easy = last.map_or(Ok(None), |last| self.rings.claim_after(last, head_seen, &mut putter));
+            let claim = match easy {
+                Ok(Some(place)) => Ok(Claim::At(place)),
+                Ok(None) => {
+                    if let Some(last) = last {
+                        self.rings.tail_to(last.pos + 1);
+                    }
+                    self.rings.claim(0, head_seen, &mut putter)
+                }
+                Err(error) => Err(error),
+            };
+            match claim {
                 Ok(Claim::At(place)) => {
                     claimed.push(place);
                     continue;
@@ -141,6 +154,9 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
             }
             break;
         }
+        if let Some(last) = claimed.last() {
+            self.rings.tail_to(last.pos + 1);
+        }
         if let Err(error) = end {
             for (place, cell) in claimed.iter().zip(cells) {
                 self.rings.withdraw(place);
@@ -153,7 +169,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         }
         self.hand.decide();
         for place in &claimed {
-            self.rings.settle(place, &mut self.woken);
+            self.rings.publish(place);
         }
         self.hand.end();
         self.woken.takers |= !claimed.is_empty();
@@ -311,7 +327,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         self.hand.decide();
         let mut freed = Ok(());
         for (place, message) in taken.iter().zip(&messages) {
-            self.rings.settle(place, &mut self.woken);
+            self.rings.consume(place);
             freed = freed.and(free_message(self.hand, message));
         }
         self.hand.end();

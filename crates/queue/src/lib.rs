@@ -37,12 +37,14 @@ mod party;
 mod rings;
 mod stack;
 mod waiting;
+mod watch;
 mod word;
 
 pub use channel::Channel;
 pub use layout::LONGEST_NAME;
 pub use message::Content;
 pub use waiting::Role;
+pub use watch::Watch;
 
 #[cfg(test)]
 mod tests;

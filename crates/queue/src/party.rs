@@ -70,8 +70,8 @@ struct Saw {
     version: u64,
     /// `None`: sealed.
     end: Option<u64>,
-    /// Messages, without those that the transaction has taken or will put.
-    len: u64,
+    /// Messages, with those that the transaction has taken, without those that it will put.
+    messages: u64,
 }
 
 fn closed() -> Fault {
@@ -120,7 +120,7 @@ impl Channels {
             }
             let pending = part.puts.len() as u64;
             if fifo.rings.has_no_room(pending, part.takes.len() as u64, &fifo.memory.head_seen)?
-                && part.observe(&mut fifo)?.len + pending >= channel.limit()
+                && part.observe(&mut fifo)? + pending >= channel.limit()
             {
                 return Ok((i, Put::Full));
             }
@@ -163,7 +163,7 @@ impl Channels {
                 wait_for(&mut fifo, &place, &mut since)?;
                 continue;
             }
-            if part.observe(&mut fifo)?.len > 0 {
+            if part.observe(&mut fifo)? > 0 {
                 // it came or comes just now
                 part.saw = None;
                 wait_a_little(&mut fifo, &mut since)?;
@@ -200,7 +200,7 @@ impl Channels {
     pub fn len(&mut self, hand: &mut TxnHand<'_>, channel: &Channel) -> Res<u64> {
         let part = self.part(channel);
         let mut fifo = channel.fifo(hand)?;
-        Ok(part.observe(&mut fifo)?.len + part.puts.len() as u64)
+        Ok(part.observe(&mut fifo)? + part.puts.len() as u64)
     }
 }
 
@@ -281,8 +281,9 @@ impl Part {
         }
     }
 
-    /// The channel as it is, between commits; what the transaction has seen before must still be so.
-    fn observe(&mut self, fifo: &mut Fifo<'_, '_, TxnHand<'_>>) -> Res<Saw> {
+    /// Looks at the channel between commits; what the transaction has seen before must still be so. Says how many
+    /// messages it can take there.
+    fn observe(&mut self, fifo: &mut Fifo<'_, '_, TxnHand<'_>>) -> Res<u64> {
         let me = me(fifo.hand);
         let mut since = None;
         loop {
@@ -300,16 +301,17 @@ impl Part {
                 pause(fifo, elapsed)?;
                 continue;
             }
-            let saw = Saw { version: word.version(), end: fifo.rings.end()?, len: fifo.rings.len(Some(me))? };
+            let (end, len) = (fifo.rings.end()?, fifo.rings.len(Some(me))?);
+            let saw = Saw { version: word.version(), end, messages: len + self.takes.len() as u64 };
             let again = Word(fifo.channel.word0.load(SeqCst));
             if again.seen() != word.seen() || fifo.rings.end()? != saw.end {
                 continue;
             }
-            if self.saw.is_some_and(|before| before.version != saw.version || before.end != saw.end) {
+            if self.saw.is_some_and(|before| before != saw) {
                 return Err(Fault::Aborted);
             }
             self.saw = Some(saw);
-            return Ok(saw);
+            return Ok(len);
         }
     }
 
@@ -325,7 +327,7 @@ impl Part {
         }
         if word.version() != saw.version
             || fifo.rings.end()? != saw.end
-            || fifo.rings.len(Some(me))? != saw.len
+            || fifo.rings.len(Some(me))? + self.takes.len() as u64 != saw.messages
         {
             return Err(Fault::Aborted);
         }

@@ -197,7 +197,7 @@ impl<'s> Rings<'s> {
     pub fn claim(&self, own: u64, head_seen: &Cell<u64>, supply: &mut impl Supply) -> Result<Claim<'s>> {
         for _ in 0..MANY {
             let (spot, state) = self.tail()?;
-            if self.is_full(&spot, own, head_seen)? {
+            if self.is_full(spot.pos, own, head_seen)? {
                 return Ok(Claim::Full);
             }
             match state {
@@ -227,19 +227,51 @@ impl<'s> Rings<'s> {
         Err(stuck(self.channel.tail.load(SeqCst)))
     }
 
-    /// True if a message at `spot`, the tail, would be one too many.
-    fn is_full(&self, spot: &Spot<'s>, own: u64, head_seen: &Cell<u64>) -> Result<bool> {
+    /// Claims the place right behind `last`, which the same thread has claimed, if that is easily done: in the same ring,
+    /// with room. The tail stays where it is: [`Rings::tail_to`] at the end of the run.
+    pub fn claim_after(
+        &self,
+        last: &Place<'s>,
+        head_seen: &Cell<u64>,
+        supply: &mut impl Supply,
+    ) -> Result<Option<Place<'s>>> {
+        let pos = last.pos + 1;
+        if pos & (self.n - 1) == 0 || self.is_full(pos, 0, head_seen)? {
+            return Ok(None);
+        }
+        let (lap, at) = (last.word.lap(), last.at + 8);
+        let place = self.seg.word(at)?;
+        let word = supply.word(lap)?;
+        let empty = SlotWord::empty(lap).0;
+        let claimed = place.compare_exchange(empty, word.0, SeqCst, SeqCst).is_ok();
+        Ok(claimed.then_some(Place { pos, word, place, at }))
+    }
+
+    /// PUTTING by the caller, whose attempt is decided → FULL, if nobody has done so for it.
+    pub fn publish(&self, claimed: &Place<'s>) {
+        let to = claimed.word.settled().0;
+        let _ = claimed.place.compare_exchange(claimed.word.0, to, SeqCst, SeqCst);
+    }
+
+    /// TAKEN by the caller, whose attempt is decided → consumed, if nobody has done so for it.
+    pub fn consume(&self, taken: &Place<'s>) {
+        let to = taken.word.consumed().0;
+        let _ = taken.place.compare_exchange(taken.word.0, to, SeqCst, SeqCst);
+    }
+
+    /// True if a message at `pos`, the tail, would be one too many.
+    fn is_full(&self, pos: u64, own: u64, head_seen: &Cell<u64>) -> Result<bool> {
         let capacity = self.channel.capacity.load(SeqCst);
-        if capacity == UNBOUNDED || spot.pos.saturating_sub(head_seen.get()) < capacity {
+        if capacity == UNBOUNDED || pos.saturating_sub(head_seen.get()) < capacity {
             return Ok(false);
         }
         head_seen.set(self.advance_head()?);
-        let used = spot.pos.saturating_sub(head_seen.get());
+        let used = pos.saturating_sub(head_seen.get());
         if used < capacity.saturating_add(own) {
             return Ok(false);
         }
         // places behind a taker that hesitates, and tombstones, hold no message
-        Ok(used - self.holes_before(spot.pos)?.min(used) >= capacity.saturating_add(own))
+        Ok(used - self.holes_before(pos)?.min(used) >= capacity.saturating_add(own))
     }
 
     /// Adds a ring behind `spot.ring`, the last.
@@ -353,28 +385,20 @@ impl<'s> Rings<'s> {
 
     /// Moves the head over what is consumed; gives its position.
     pub fn advance_head(&self) -> Result<u64> {
-        let mut tries = 0;
-        'again: while tries < MANY {
+        for _ in 0..MANY {
             let mut spot = self.head()?;
-            loop {
-                tries += 1;
-                match self.enter(&mut spot)? {
-                    Enter::Here => {}
-                    Enter::Stale => continue 'again,
-                    _ => return Ok(spot.pos),
-                }
-                let seen = SlotWord(self.place(&spot).load(SeqCst));
-                if !self.is_consumed(seen, &spot) {
-                    return Ok(spot.pos);
-                }
-                if self.channel.head.compare_exchange(spot.pos, spot.pos + 1, SeqCst, SeqCst).is_err() {
-                    continue 'again;
-                }
+            let start = spot.pos;
+            // a run within one ring at a time: the next `head` lets the ring come to rest
+            while self.seq_of(spot.pos) == spot.seq
+                && self.is_consumed(SlotWord(self.place(&spot).load(SeqCst)), &spot)
+            {
                 spot.pos += 1;
-                if self.seq_of(spot.pos) != spot.seq {
-                    continue 'again;
-                }
             }
+            if spot.pos == start {
+                return Ok(start);
+            }
+            // all before `spot.pos` is consumed for ever, whoever moves the head
+            let _ = self.channel.head.compare_exchange(start, spot.pos, SeqCst, SeqCst);
         }
         Err(stuck(self.channel.head.load(SeqCst)))
     }
@@ -426,23 +450,48 @@ impl<'s> Rings<'s> {
         Err(stuck(spot.pos))
     }
 
+    /// How many places, at most `most`, hold a message or belong to somebody; and whether one belongs to somebody, who
+    /// may be gone. Changes nothing.
+    pub fn waiting(&self, most: u64) -> Result<(u64, bool)> {
+        let (mut places, mut owned) = (0, false);
+        let mut last = None;
+        self.each_place(|pos, word, consumed| {
+            // starts over once a ring is left behind: count each position once
+            if last.is_none_or(|last| pos > last) {
+                last = Some(pos);
+                places += u64::from(!consumed);
+                owned |= !consumed && matches!(word.state(), State::Putting | State::Taken);
+            }
+            places < most
+        })?;
+        Ok((places, owned))
+    }
+
     /// Messages there are now, as somebody outside of any transaction sees it, plus what `mine` takes. A count of
     /// places, made exact near the head and wherever holes were noted.
     pub fn len(&self, mine: Option<Owner>) -> Result<u64> {
         const NEAR: u64 = 64;
-        let head = self.advance_head()?;
-        let tail = self.channel.tail.load(SeqCst);
-        let exact = (head + NEAR).max(self.channel.holes.load(SeqCst));
-        let (mut missing, mut seen) = (0, 0);
-        self.each_place(|pos, word, consumed| {
-            if pos >= exact {
-                return false;
+        const TRIES: u32 = 1000;
+        let mut len = 0;
+        for _ in 0..TRIES {
+            let head = self.advance_head()?;
+            let tail = self.channel.tail.load(SeqCst);
+            let exact = (head + NEAR).max(self.channel.holes.load(SeqCst));
+            let (mut missing, mut seen) = (0, 0);
+            self.each_place(|pos, word, consumed| {
+                if pos >= exact {
+                    return false;
+                }
+                seen = pos + 1;
+                missing += u64::from(consumed || !self.counts(word, mine));
+                true
+            })?;
+            len = tail.max(seen).saturating_sub(head).saturating_sub(missing);
+            if self.channel.head.load(SeqCst) == head {
+                break; // head and tail belong together
             }
-            seen = pos + 1;
-            missing += u64::from(consumed || !self.counts(word, mine));
-            true
-        })?;
-        Ok(tail.max(seen).saturating_sub(head).saturating_sub(missing))
+        }
+        Ok(len)
     }
 
     /// True if the place holds a message for a bystander: one that an undecided transaction takes is still there,
@@ -632,7 +681,7 @@ impl<'s> Rings<'s> {
     /// transaction takes leave as much more room.
     pub fn has_no_room(&self, pending: u64, own: u64, head_seen: &Cell<u64>) -> Result<bool> {
         let (spot, _) = self.tail()?;
-        self.is_full(&Spot { pos: spot.pos + pending, ..spot }, own, head_seen)
+        self.is_full(spot.pos + pending, own, head_seen)
     }
 
     /// True if nothing can be put any more.

@@ -21,7 +21,7 @@ use coheap_segment::Off;
 const LAP_BITS: u32 = 17;
 const LAP_SHIFT: u32 = 64 - LAP_BITS;
 const PUTTING: u64 = 1 << 46;
-const OWNERSHIP: u64 = (1 << 14) - 1 << 32;
+const OWNERSHIP: u64 = ((1 << 14) - 1) << 32;
 
 /// A place's word. A plain value; the rings load and CAS its bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +144,7 @@ mod tests {
         let owner = Owner { slot: 1022, tag: 15 };
         let top = (64 << 30) - 16;
         let w = SlotWord::putting(lap_of(u64::MAX), owner, top);
-        assert_eq!(w.0, u64::MAX & !(1 << 32), "slot 1022 is 1023 without its lowest bit");
+        assert_eq!(w.0, !(1 << 32), "slot 1022 is 1023 without its lowest bit");
         assert_eq!((w.lap(), w.owner(), w.block(), w.state()), (0x1ffff, owner, top, State::Putting));
         assert_eq!(w.settled(), SlotWord::full(0x1ffff, top));
         assert_eq!(w.consumed(), SlotWord::empty(0));
