@@ -11,7 +11,9 @@
 //! | [`wrappers`] | object → handle and wrapper, the clock hand |
 //! | [`waiter`] | the thread that sleeps for promises |
 
+mod batch;
 mod calls_array;
+mod calls_channel;
 mod calls_map;
 mod calls_port;
 mod calls_record;

@@ -1,15 +1,18 @@
 //! [`Live`]: a heap that this thread has joined, with everything that goes when it leaves, and how an operation is
 //! run on it.
 
+use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::Arc;
 
 use coheap_heap::objects::cell::{Cell, kind};
 use coheap_heap::objects::graph;
+use coheap_heap::queue::Channel;
 use coheap_heap::segment::{Code, Error, Segment};
 use coheap_heap::txn::{Ctx, Fault, Mem, Op, Res};
 use napi::sys;
 
+use crate::batch::Batch;
 use crate::convert::Input;
 use crate::js::{Js, Ref, Value};
 use crate::pins::{NO_ROOM, Pins};
@@ -34,6 +37,14 @@ pub struct Live {
     /// Handles of buffers whose ArrayBuffer was made inside a transaction: if it made the buffer too and is undone, the
     /// ArrayBuffer must lose its memory at once.
     pub tentative: Vec<u32>,
+    /// The channels that were opened, in the order of their numbers.
+    pub channels: Vec<Channel>,
+    /// Messages that wait for room.
+    pub batches: HashMap<u64, Batch>,
+    /// The number of the next batch.
+    pub next_batch: u64,
+    /// The live object that the last batch of one has put.
+    pub last_put: Option<Cell>,
     /// The read-only windows that were asked for, weak.
     windows: Vec<(usize, Ref)>,
 }
@@ -82,6 +93,10 @@ impl Live {
             text2: Text::default(),
             waiter: None,
             tentative: Vec::new(),
+            channels: Vec::new(),
+            batches: HashMap::new(),
+            next_batch: 1,
+            last_put: None,
             windows: Vec::new(),
         })
     }
@@ -147,6 +162,29 @@ impl Live {
             result = f(ctx, pins, out);
         }
         self.settle(result)
+    }
+
+    /// As [`Live::run`], on a channel.
+    #[inline]
+    pub fn run_on<T>(
+        &mut self,
+        c: usize,
+        mut f: impl FnMut(&Channel, &mut Ctx, &mut Pins, &mut Vec<u8>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let channel = std::mem::take(&mut self.channels);
+        let result = self.run(|ctx, pins, out| f(&channel[c], ctx, pins, out));
+        self.channels = channel;
+        result
+    }
+
+    /// Pins an object that this thread has just made, or has a handle on.
+    pub fn pin(&mut self, cell: Cell) -> Result<u32, Fault> {
+        loop {
+            match self.pins.pin(cell) {
+                Err(NO_ROOM) => self.ctx.reserve_handles(MORE_HANDLES)?,
+                pinned => return pinned,
+            }
+        }
     }
 
     #[inline]

@@ -5,6 +5,7 @@
 //! the operation runs again and the handle is withdrawn first. So a handle that TypeScript gets always names an
 //! object that was reachable when the collector could already see the handle (a hazard pointer).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -24,6 +25,8 @@ pub struct Pins {
     pub wrappers: Wrappers,
     /// The handles that the present operation has published.
     fresh: Vec<u32>,
+    /// All handles that were asked for, while [`Pins::track`] runs.
+    tracked: Option<Vec<u32>>,
 }
 
 /// Ends an operation that needs more handles than the table has room for: make room, and run it again.
@@ -47,6 +50,7 @@ impl Pins {
             handles: ctx.handle_table(),
             wrappers: Wrappers::default(),
             fresh: Vec::new(),
+            tracked: None,
         };
         pins.handles.publish(coheap_heap::open::root(&pins.segment)?)?;
         Ok(pins)
@@ -85,10 +89,37 @@ impl Pins {
     pub fn pin(&mut self, cell: Cell) -> Res<u32> {
         let at = cell.offset();
         let seen = word1(&self.segment, at)?;
-        if let Some(handle) = self.wrappers.find(at, seen.birth()) {
-            return Ok(handle);
+        let handle = match self.wrappers.find(at, seen.birth()) {
+            Some(handle) => handle,
+            None => self.publish(at, seen.birth(), cell)?,
+        };
+        if let Some(tracked) = &mut self.tracked {
+            tracked.push(handle);
         }
-        self.publish(at, seen.birth(), cell)
+        Ok(handle)
+    }
+
+    /// Runs `f` and gives the handles that it has asked for.
+    pub fn track<T>(&mut self, f: impl FnOnce(&mut Pins) -> T) -> (T, Vec<u32>) {
+        self.tracked = Some(Vec::new());
+        let result = f(self);
+        (result, self.tracked.take().unwrap_or_default())
+    }
+
+    /// Withdraws what was published for anything but these handles.
+    pub fn keep_only<'a>(&mut self, wanted: impl Iterator<Item = &'a u32>) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        let wanted: HashSet<u32> = wanted.copied().collect();
+        for handle in std::mem::take(&mut self.fresh) {
+            if wanted.contains(&handle) {
+                self.fresh.push(handle);
+            } else {
+                self.wrappers.remove(handle);
+                self.handles.withdraw(handle);
+            }
+        }
     }
 
     fn publish(&mut self, at: Off, birth: u16, cell: Cell) -> Res<u32> {

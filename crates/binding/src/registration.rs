@@ -98,13 +98,14 @@ fn native_options(js: Js, options: Value) -> Result<Options, Error> {
 }
 
 /// Every call of a port.
-const CALLS: [&[(&CStr, Callback)]; 6] = [
+const CALLS: [&[(&CStr, Callback)]; 7] = [
     crate::calls_port::CALLS,
     crate::calls_value::CALLS,
     crate::calls_record::CALLS,
     crate::calls_array::CALLS,
     crate::calls_map::CALLS,
     crate::calls_tx::CALLS,
+    crate::calls_channel::CALLS,
 ];
 
 /// The object that TypeScript calls: its data and one function a call.

@@ -40,7 +40,7 @@ mod waiting;
 mod watch;
 mod word;
 
-pub use channel::Channel;
+pub use channel::{Channel, recover};
 pub use layout::LONGEST_NAME;
 pub use message::Content;
 pub use waiting::Role;

@@ -605,6 +605,38 @@ impl<'s> Rings<'s> {
         }
     }
 
+    /// Settles every place that slot `owner` has, whatever it was up to: for a slot whose owner is dead.
+    pub fn settle_all_of(&self, owner: u16, woken: &mut Woken) -> Result<()> {
+        let mut spot = self.head()?;
+        for _ in 0..MANY {
+            match self.enter(&mut spot)? {
+                Enter::Here => {}
+                // the head has gone on: what is behind it is settled
+                Enter::Stale => {
+                    spot = self.head()?;
+                    continue;
+                }
+                _ => return Ok(()),
+            }
+            let place = self.place(&spot);
+            let word = SlotWord(place.load(SeqCst));
+            if !self.is_consumed(word, &spot) {
+                match word.state() {
+                    State::Empty | State::Seal => return Ok(()),
+                    State::Putting | State::Taken if word.owner().slot == owner => {
+                        let here = Place { pos: spot.pos, word, place, at: self.offset(&spot) };
+                        if self.overrule(&here, woken) == Settled::Changed {
+                            continue; // look again
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            spot.pos += 1;
+        }
+        Err(stuck(spot.pos))
+    }
+
     /// FULL → TAKEN by `owner`, if nobody was quicker. `Place` as it then is.
     pub fn take(&self, found: &Place<'s>, owner: Owner) -> Option<Place<'s>> {
         let word = found.word.taken(owner);
