@@ -14,7 +14,7 @@ use crate::fifo::{Fifo, Memory, Put, Take};
 use crate::hand::Hand;
 use crate::layout::{ChannelRecord, LIFO, LONGEST_NAME, UNBOUNDED, at};
 use crate::party::Channels;
-use crate::rings::Woken;
+use crate::rings::{Rings, Woken};
 use crate::stack;
 
 /// A handle on a channel: one thread's view of it. Cheap to clone.
@@ -385,6 +385,24 @@ impl Channel {
             self.seg.waiters_ring(self.at + at::PUTTERS_WAIT);
         }
     }
+}
+
+/// Settles whatever slot `dead`, whose owner is dead, was putting or taking in any channel of the heap: decided puts
+/// become messages, decided takes are gone, everything else is as before. Recovery calls it while the slot's status
+/// still says what was decided, before the slot goes back to IDLE: afterwards a decided put would count as aborted.
+/// `me` is a slot of the calling thread. Looks at all places in use. Idempotent.
+pub fn recover(segment: &Arc<Segment>, me: u16, dead: u16) -> coheap_segment::Result<()> {
+    directory::each(segment, |at| {
+        let channel = Channel::view(segment, at)?;
+        if channel.lifo {
+            return Ok(());
+        }
+        let mut woken = Woken::default();
+        let rings = Rings::new(segment, channel.record()?, channel.places, me);
+        let result = rings.settle_all_of(dead, &mut woken);
+        channel.wake(&woken);
+        result
+    })
 }
 
 impl std::fmt::Debug for Channel {

@@ -352,3 +352,82 @@ fn a_tag_that_somebody_may_still_settle_is_not_taken_with() {
     assert_eq!(sut.take(at), Take::Taken(1.0), "under the tag after it");
     assert_eq!(StatusWord(mine.status.load(SeqCst)).tag(), next + 2);
 }
+
+/// A named channel in which a participant claims two places and takes one message, under one status, and dies.
+fn dies_in_the_middle(decided: bool) -> Vec<f64> {
+    use crate::directory::{Wish, find_or_make};
+    use crate::hand::Putter;
+    use crate::rings::{Claim, Cursor, Look, Woken};
+    use crate::word::Owner;
+
+    let seg = segment();
+    let (mut sut, mut dead) = (Worker::new(&seg), Worker::new(&seg));
+    let wish = Wish { capacity: UNBOUNDED, lifo: false };
+    let at = find_or_make(&seg, &mut sut, b"jobs", wish).unwrap();
+    sut.put(at, 1.0);
+    sut.put(at, 2.0);
+    let owner = Owner { slot: dead.slot(), tag: dead.begin() };
+    dead.on(at, |f| {
+        for x in [3.0, 4.0] {
+            let (cell, head) = (Cell::number(x), &f.memory.head_seen);
+            let mut putter =
+                Putter { hand: &mut *f.hand, places: f.places, cell, owner: Some(owner), block: 0 };
+            assert!(matches!(f.rings.claim(0, head, &mut putter), Ok(Claim::At(_))));
+        }
+        let Ok(Look::Found(found, None)) = f.rings.look(&mut Cursor::default(), None, &mut Woken::default())
+        else {
+            panic!("no message");
+        };
+        f.rings.take(&found, owner).unwrap();
+    });
+    if decided {
+        dead.decide();
+    }
+    let slot = dead.slot();
+    dead.participant.abandon();
+    crate::recover(&seg, sut.slot(), slot).unwrap();
+    crate::recover(&seg, sut.slot(), slot).unwrap();
+    let rest = sut.on(at, |f| f.take_many(9, |_, _, cell| Ok(cell.as_number().unwrap())).unwrap());
+    match rest {
+        Take::Taken(rest) => rest,
+        _ => vec![],
+    }
+}
+
+#[test]
+fn what_the_dead_had_decided_is_done_and_what_they_had_not_is_undone() {
+    assert_eq!(dies_in_the_middle(true), [2.0, 3.0, 4.0]);
+    assert_eq!(dies_in_the_middle(false), [1.0, 2.0]);
+}
+
+#[test]
+fn a_lone_taker_that_died_gives_its_message_back_without_recovery() {
+    let seg = segment();
+    let (mut sut, mut dead) = (Worker::new(&seg), Worker::new(&seg));
+    let at = sut.channel(UNBOUNDED);
+    sut.put(at, 1.0);
+    let loaded = dead.on(at, |f| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            f.take(|_, _, _| -> coheap_txn::Res<()> { panic!("a loader that panics") })
+        }))
+    });
+    assert!(loaded.is_err());
+    assert_eq!(sut.len(at), 1, "a panic puts it back");
+    let owner = crate::word::Owner { slot: dead.slot(), tag: dead.begin() };
+    dead.on(at, |f| {
+        use crate::rings::{Cursor, Look, Woken};
+        let Ok(Look::Found(found, None)) = f.rings.look(&mut Cursor::default(), None, &mut Woken::default())
+        else {
+            panic!("no message");
+        };
+        f.rings.take(&found, owner).unwrap();
+    });
+    dead.participant.abandon();
+    let taken = loop {
+        match sut.take(at) {
+            Take::Empty => thread::yield_now(),
+            taken => break taken,
+        }
+    };
+    assert_eq!(taken, Take::Taken(1.0));
+}
