@@ -398,7 +398,7 @@ export class Attachment {
     if (this.state[0] !== Status.OK) throw this.fault()
     const attempt = scope.attempt
     if (attempt !== undefined) {
-      attempt.made.push(target)
+      attempt.distrust(target)
       attempt.hold(target)
     }
     return target.self

@@ -14,9 +14,9 @@ export class Attempt {
   /** Numbers the attempts of this thread: {@link Target.mark}. */
   readonly serial = ++serials
   /** Everything touched: a handle lives as long as its wrapper, and the overlay is known to nobody else. */
-  readonly held: object[] = []
-  /** Wrappers that were first made in this attempt: what they wrap may not exist after an abort. */
-  readonly made: Target[] = []
+  private held: object[] | undefined
+  /** Wrappers that were first made in this attempt. */
+  private made: Target[] | undefined
   /** The native side has said that this attempt is lost. */
   lost = false
   /** `retry()` has been called. */
@@ -34,7 +34,12 @@ export class Attempt {
   hold(target: Target): void {
     if (target.mark === this.serial) return
     target.mark = this.serial
-    this.held.push(target.self)
+    ;(this.held ??= []).push(target.self)
+  }
+
+  /** A wrapper that was first made in this attempt: what it wraps may not exist after an abort. */
+  distrust(target: Target): void {
+    ;(this.made ??= []).push(target)
   }
 
   /** The attempt is lost: what is to be thrown. */
@@ -45,9 +50,11 @@ export class Attempt {
 
   /** The attempt is over. After an abort no wrapper that it made may be read without asking the native side. */
   end(committed: boolean): void {
-    if (!committed) for (const target of this.made) target.attachment.distrust(target)
-    this.held.length = 0
-    this.made.length = 0
+    if (!committed && this.made !== undefined) {
+      for (const target of this.made) target.attachment.distrust(target)
+    }
+    this.held = undefined
+    this.made = undefined
   }
 }
 

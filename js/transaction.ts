@@ -35,7 +35,10 @@ interface Checked extends Limits {
   maxHold: number
 }
 
+const DEFAULTS: Checked = { ...limitsOf(undefined), flags: 0, maxRetries: Infinity, maxHold: 5000 }
+
 function checked(options: (TransactionOptions & Wait) | undefined): Checked {
+  if (options === undefined) return DEFAULTS
   const o = optionsOf(options)
   return {
     ...limitsOf(o),

@@ -24,8 +24,12 @@ export interface Limits {
   readonly ref: boolean
 }
 
+/** A wait without limits. */
+const UNLIMITED: Limits = { signal: undefined, deadline: Infinity, ref: true }
+
 /** Checks what a wait was given. */
 export function limitsOf(wait: Wait | undefined): Limits {
+  if (wait === undefined) return UNLIMITED
   const { signal, timeout, ref } = optionsOf(wait, 'wait')
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrongType('signal must be an AbortSignal')
   const ms = milliseconds(timeout, 'timeout', Infinity)
