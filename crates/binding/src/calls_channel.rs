@@ -103,7 +103,8 @@ fn put_cell(live: &mut Live, c: usize, cell: Cell) -> Result<(), Fault> {
     if cell.is_identity() {
         live.pin(cell)?;
     }
-    let put = live.channels[c].try_put(&mut live.ctx, cell).and_then(|put| if put { Ok(()) } else { Err(FULL) });
+    let put =
+        live.channels[c].try_put(&mut live.ctx, cell).and_then(|put| if put { Ok(()) } else { Err(FULL) });
     if put.is_err() {
         live.pins.start();
     }

@@ -1,6 +1,7 @@
 //! Calls about the port itself: buffers, wrappers, failures, the event loop, the end.
 
 use coheap_heap::segment::{Code, Error};
+use coheap_heap::{stats, verify};
 
 use crate::js::{Js, Type, Value};
 use crate::port::{Callback, Outcome, Port};
@@ -15,6 +16,9 @@ pub const CALLS: &[(&std::ffi::CStr, Callback)] = crate::calls![
     c"onWake" => on_wake,
     c"refLoop" => ref_loop,
     c"cancelWait" => cancel_wait,
+    c"stats" => stats,
+    c"participants" => participants,
+    c"verify" => verify,
     c"close" => close,
 ];
 
@@ -68,4 +72,40 @@ fn cancel_wait(port: &mut Port, js: Js, [token]: [Value; 1]) -> Outcome {
 fn close(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
     port.leave(Some(js));
     Ok(Value::NOTHING)
+}
+
+fn stats(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    let s = stats::stats(port.live()?.segment());
+    // a collector would fill in the last three
+    Ok(js.string(&format!(
+        r#"{{"capacity":{},"committed":{},"used":{},"free":{},"objects":{},"participants":{},"commits":{},"aborts":{},"collections":0,"collecting":false,"longestPauseMs":0}}"#,
+        s.capacity, s.committed, s.used, s.free, s.objects, s.participants, s.commits, s.aborts,
+    )))
+}
+
+fn participants(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    let live = port.live()?;
+    let me = live.ctx.participant();
+    let list: Vec<String> = stats::participants(live.segment())
+        .iter()
+        .map(|p| {
+            format!(
+                r#"{{"id":{},"pid":{},"threadId":{},"since":{},"alive":{},"self":{}}}"#,
+                p.id,
+                p.pid,
+                p.thread,
+                p.since,
+                p.alive,
+                p.id == me,
+            )
+        })
+        .collect();
+    Ok(js.string(&format!("[{}]", list.join(","))))
+}
+
+fn verify(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    let found = verify::verify(port.live()?.segment());
+    let list: Vec<String> =
+        found.iter().map(|v| format!(r#"{{"at":{},"what":"{}"}}"#, v.at, v.what)).collect();
+    Ok(js.string(&format!("[{}]", list.join(","))))
 }

@@ -18,6 +18,8 @@ use crate::port::Port;
 pub struct Environment {
     /// All that were ever attached: their callbacks keep pointing at them, so they are freed only at the end.
     ports: Vec<Kept>,
+    /// This is the main thread, as far as is known: its exit is the process's.
+    main: bool,
 }
 
 struct Kept {
@@ -29,7 +31,7 @@ struct Kept {
 impl Environment {
     /// Makes this environment's state and registers its end.
     pub fn install(js: Js) -> napi::Result<()> {
-        let this = Box::into_raw(Box::new(Environment { ports: Vec::new() })).cast();
+        let this = Box::into_raw(Box::new(Environment { ports: Vec::new(), main: false })).cast();
         // SAFETY: the instance data is ours alone (napi-rs leaves this slot to the addon) and is freed by its
         // finalizer only. The hook gets the same pointer; hooks run before finalizers of instance data.
         let (set, hooked) = unsafe {
@@ -56,10 +58,13 @@ impl Environment {
     }
 
     /// Keeps a port until the environment ends, and gives the pointer that its callbacks are registered with.
-    pub fn keep(js: Js, port: Port, object: Value) -> *mut Port {
+    pub fn keep(js: Js, port: Port, object: Value, main: bool) -> *mut Port {
         let port = Box::into_raw(Box::new(port));
         let object = js.reference(object, false);
-        Environment::with(js, |e| e.ports.push(Kept { port, object }));
+        Environment::with(js, |e| {
+            e.ports.push(Kept { port, object });
+            e.main |= main;
+        });
         port
     }
 
@@ -75,7 +80,8 @@ impl Environment {
         })?
     }
 
-    /// Leaves every heap of this environment.
+    /// For an exit hook: leaves every heap of this environment. On the main thread the process is about to end, so it stops
+    /// counting as a user of any heap, whatever its workers are doing.
     pub fn leave_all(js: Js) {
         let ports: Vec<*mut Port> =
             Environment::with(js, |e| e.ports.iter().map(|kept| kept.port).collect()).unwrap_or_default();
@@ -83,6 +89,9 @@ impl Environment {
             // SAFETY: ports live until the environment's end; no callback of this one is running on this
             // thread besides the one that called us, which holds no reference to it.
             unsafe { (*port).leave(Some(js)) };
+        }
+        if Environment::with(js, |e| e.main) == Some(true) {
+            coheap_heap::segment::leave_process();
         }
     }
 }

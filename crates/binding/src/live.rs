@@ -133,7 +133,10 @@ impl Live {
     }
 
     /// As [`Live::read`], for a closure.
-    pub fn look<T>(&mut self, mut f: impl FnMut(&mut dyn Mem, &mut Pins, &mut Vec<u8>) -> Res<T>) -> Result<T, Fault> {
+    pub fn look<T>(
+        &mut self,
+        mut f: impl FnMut(&mut dyn Mem, &mut Pins, &mut Vec<u8>) -> Res<T>,
+    ) -> Result<T, Fault> {
         self.run(|ctx, pins, out| {
             ctx.read(|m| {
                 pins.start();
@@ -143,7 +146,10 @@ impl Live {
     }
 
     /// As [`Live::write`], for a closure.
-    pub fn change<T>(&mut self, mut f: impl FnMut(&mut dyn Mem, &mut Pins, &mut Vec<u8>) -> Res<T>) -> Result<T, Fault> {
+    pub fn change<T>(
+        &mut self,
+        mut f: impl FnMut(&mut dyn Mem, &mut Pins, &mut Vec<u8>) -> Res<T>,
+    ) -> Result<T, Fault> {
         self.run(|ctx, pins, out| {
             ctx.write(|m| {
                 pins.start();
@@ -154,7 +160,10 @@ impl Live {
 
     /// Runs something that calls [`Pins::start`] at the start of each of its attempts, with room for the handles that
     /// it publishes.
-    pub fn run<T>(&mut self, mut f: impl FnMut(&mut Ctx, &mut Pins, &mut Vec<u8>) -> Result<T, Fault>) -> Result<T, Fault> {
+    pub fn run<T>(
+        &mut self,
+        mut f: impl FnMut(&mut Ctx, &mut Pins, &mut Vec<u8>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let Live { ctx, pins, out, .. } = self;
         let mut result = f(ctx, pins, out);
         while is_no_room(&result) {

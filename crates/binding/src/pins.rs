@@ -9,10 +9,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use coheap_heap::txn::{Ctx, Fault, HandleTable, Res};
 use coheap_heap::objects::cell::{Cell, Tag, kind};
 use coheap_heap::segment::word::{Word, Word1};
 use coheap_heap::segment::{Code, Error, Off, Segment};
+use coheap_heap::txn::{Ctx, Fault, HandleTable, Res};
 
 use crate::wrappers::{Entry, Wrappers};
 

@@ -22,7 +22,8 @@ fn exports(exports: Object) -> napi::Result<()> {
     // SAFETY: as above.
     let exports = unsafe { Value::from_raw(raw.value) };
     Environment::install(js)?;
-    const CALLS: &[(&CStr, Callback)] = &[(c"attach", attach), (c"leaveAll", leave_all)];
+    const CALLS: &[(&CStr, Callback)] =
+        &[(c"attach", attach), (c"list", list), (c"unlink", unlink), (c"leaveAll", leave_all)];
     for &(name, call) in CALLS {
         // SAFETY: these callbacks take no data.
         js.set(exports, name, unsafe { js.function(name, call, std::ptr::null_mut()) });
@@ -50,6 +51,40 @@ unsafe extern "C" fn leave_all(env: sys::napi_env, _: sys::napi_callback_info) -
     })
 }
 
+unsafe extern "C" fn list(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    cold(env, |js| {
+        // SAFETY: the present callback's own.
+        let ([dir], _) = unsafe { js.arguments::<1>(info) };
+        let dir = js.as_string(dir).map(PathBuf::from);
+        let heaps: Vec<String> = open::list(dir.as_deref())?
+            .iter()
+            .map(|heap| {
+                let pids: Vec<String> = heap.pids.iter().map(u32::to_string).collect();
+                format!(
+                    r#"{{"name":"{}","size":{},"pids":[{}],"stale":{},"createdAt":{}}}"#,
+                    heap.name,
+                    heap.committed,
+                    pids.join(","),
+                    heap.stale,
+                    heap.created_at,
+                )
+            })
+            .collect();
+        Ok(js.string(&format!("[{}]", heaps.join(","))))
+    })
+}
+
+unsafe extern "C" fn unlink(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    cold(env, |js| {
+        // SAFETY: the present callback's own.
+        let ([name, dir], _) = unsafe { js.arguments::<2>(info) };
+        let name =
+            js.as_string(name).ok_or(Error::new(Code::InvalidArgument, "a heap's name is a string"))?;
+        let dir = js.as_string(dir).map(PathBuf::from);
+        Ok(js.boolean(open::unlink(&name, dir.as_deref())?))
+    })
+}
+
 unsafe extern "C" fn attach(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     cold(env, |js| {
         // SAFETY: the present callback's own.
@@ -69,7 +104,7 @@ unsafe extern "C" fn attach(env: sys::napi_env, info: sys::napi_callback_info) -
             return Ok(port);
         }
         let live = Live::new(open::join(&segment, &options)?)?;
-        port_object(js, &segment, live)
+        port_object(js, &segment, live, options.thread == 0)
     })
 }
 
@@ -109,11 +144,11 @@ const CALLS: [&[(&CStr, Callback)]; 7] = [
 ];
 
 /// The object that TypeScript calls: its data and one function a call.
-fn port_object(js: Js, segment: &Segment, live: Live) -> Result<Value, Error> {
+fn port_object(js: Js, segment: &Segment, live: Live, main: bool) -> Result<Value, Error> {
     let participant = live.ctx.participant();
     let (port, state) = Port::new(js, live)?;
     let object = js.object();
-    let port = Environment::keep(js, port, object).cast();
+    let port = Environment::keep(js, port, object, main).cast();
     js.set(object, c"state", js.typed_array(sys::TypedarrayType::uint32_array, 64, state));
     js.set(object, c"nums", js.typed_array(sys::TypedarrayType::float64_array, 32, state));
     js.set(object, c"name", js.string(segment.name()));

@@ -2,6 +2,7 @@
 
 pub mod open;
 pub mod stats;
+pub mod verify;
 
 pub use coheap_objects as objects;
 pub use coheap_queue as queue;

@@ -29,26 +29,22 @@ pub struct Stats {
 /// See [`Stats`].
 pub fn stats(segment: &Segment) -> Stats {
     let (plan, header) = (segment.plan(), segment.header());
-    let mut used = header.used_by_gone.load(Relaxed);
-    let mut objects = header.objects_by_gone.load(Relaxed);
     let mut commits = header.commits_by_gone.load(Relaxed);
     let mut aborts = header.aborts_by_gone.load(Relaxed);
-    // a participant counts what it handed out minus what it freed, which may be negative: they wrap, the sum does not
     for id in 1..=plan.max_participants as u16 {
         let row = segment.participant(id);
-        used = used.wrapping_add(row.used.load(Relaxed));
-        objects = objects.wrapping_add(row.objects.load(Relaxed));
         commits = commits.wrapping_add(row.commits.load(Relaxed));
         aborts = aborts.wrapping_add(row.aborts.load(Relaxed));
     }
     let not_negative = |x: u64| (x as i64).max(0) as u64;
-    let used = not_negative(used);
+    // a participant may have freed more than it handed out: counters wrap, their sum does not
+    let used = not_negative(coheap_slab::used(segment));
     Stats {
         capacity: plan.max_size,
         committed: segment.refresh_committed(),
         used,
         free: plan.max_size.saturating_sub(plan.data).saturating_sub(used),
-        objects: not_negative(objects),
+        objects: not_negative(coheap_slab::objects(segment)),
         participants: participants(segment).iter().filter(|p| p.alive).count() as u64,
         commits,
         aborts,
