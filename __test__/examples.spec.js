@@ -83,5 +83,8 @@ test('the demo stopped with Ctrl-C leaves nothing behind in shared memory', asyn
   await once(child, 'close')
   const created = /heap (\S+)/.exec(output)
   t.truthy(created, output)
-  t.false(Heap.list().some((info) => info.name === created[1] && !before.has(info.name)), output)
+  t.false(
+    Heap.list().some((info) => info.name === created[1] && !before.has(info.name)),
+    output,
+  )
 })

@@ -345,7 +345,7 @@ export class Transaction {
     a.port.txCommit(this.#tx)
     const status = a.state[0]
     if (status === Status.OK) return this.#end(true)
-    const fault = a.fault()
+    const fault = status === Status.ABORTED ? attempt.lose() : a.fault()
     if (status === Status.ABORTED) this.#lose()
     else this.#end(false)
     throw fault
