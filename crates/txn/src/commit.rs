@@ -15,7 +15,7 @@ use crate::core::{Core, check_version};
 use crate::mem::{Fault, Res};
 use crate::party::{Hand, Party};
 use crate::slot::SlotState;
-use crate::transaction::{Stage, Txn};
+use crate::transaction::{Entry, Stage, Txn, Written};
 use crate::txn_mem::TxnMem;
 
 /// Commits the running attempt. On `Ok` it has taken effect and the slot is idle; on `Err` nothing has, and it still
@@ -45,6 +45,10 @@ fn log(core: &mut Core, t: &mut Txn) -> Res<()> {
     let Txn { slot, entries, overlay, .. } = t;
     let written = entries.items().iter().filter(|e| e.written).count();
     let most = 2 * written + 2 * overlay.len();
+    if most <= INLINE_REDO {
+        log_inline(slot, entries.items(), overlay.items());
+        return Ok(());
+    }
     slot.redo_chain.reserve(&mut core.alloc, &slot.record.redo_more, INLINE_REDO, most)?;
     // Stores in the order of their guards. Up to 16 stores a search for each guard is cheaper than a sort.
     let mut order: Vec<u32> = Vec::new();
@@ -63,7 +67,7 @@ fn log(core: &mut Core, t: &mut Txn) -> Res<()> {
         if !e.written {
             continue;
         }
-        let of_entry = |w: &&crate::transaction::Written| w.entry as usize == i && w.present;
+        let of_entry = |w: &&Written| w.entry as usize == i && w.present;
         put(slot, e.guard)?;
         if order.is_empty() {
             put(slot, overlay.items().iter().filter(of_entry).count() as u64)?;
@@ -88,6 +92,26 @@ fn log(core: &mut Core, t: &mut Txn) -> Res<()> {
     // Release: the words that it covers come before.
     slot.record.redo_len.store(len as u64, Release);
     Ok(())
+}
+
+/// As [`log`], where everything fits into the slot: the counts are filled in behind the stores.
+#[inline]
+fn log_inline(slot: &SlotState, entries: &[Entry], overlay: &[Written]) {
+    let redo = &slot.record.redo;
+    let mut len = 0;
+    for (i, e) in entries.iter().enumerate().filter(|(_, e)| e.written) {
+        let head = len;
+        len += 2;
+        for w in overlay.iter().filter(|w| w.entry as usize == i && w.present) {
+            redo[len].store(w.at, Relaxed);
+            redo[len + 1].store(w.value, Relaxed);
+            len += 2;
+        }
+        redo[head].store(e.guard, Relaxed);
+        redo[head + 1].store((len - head - 2) as u64 / 2, Relaxed);
+    }
+    // Release: as in `log`.
+    slot.record.redo_len.store(len as u64, Release);
 }
 
 impl TxnMem<'_> {
