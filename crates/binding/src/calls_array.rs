@@ -8,7 +8,7 @@ use coheap_heap::objects::{array, graph, value};
 use coheap_heap::segment::{Code, Error};
 use coheap_heap::txn::{Fault, Guard, Mem, Res};
 
-use crate::convert::{self, Found, Input, deliver};
+use crate::convert::{self, Input, deliver};
 use crate::js::{Js, Value};
 use crate::live::{Call, Live};
 use crate::pins::Pins;
@@ -48,18 +48,18 @@ struct At {
 }
 
 impl Call for At {
-    type Out = Found;
+    type Out = Cell;
     #[inline]
-    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Found> {
+    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Cell> {
         let at = pins.object_of(self.h, kind::ARRAY)?;
         let index = if self.index < 0.0 { self.index + array::len(m, at)? as f64 } else { self.index };
         let whole = index as u32;
         if whole as f64 != index {
-            return Ok(Found::Absent);
+            return Ok(Cell::ABSENT);
         }
         match array::get(m, at, whole)? {
             Some(cell) => convert::load(m, Guard(at), cell, pins, out),
-            None => Ok(Found::Absent),
+            None => Ok(Cell::ABSENT),
         }
     }
 }
@@ -172,13 +172,13 @@ struct TakeOff {
 }
 
 impl Call for TakeOff {
-    type Out = Found;
-    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Found> {
+    type Out = Cell;
+    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Cell> {
         let at = pins.object_of(self.h, kind::ARRAY)?;
         let cell = if self.first { array::shift(m, at)? } else { array::pop(m, at)? };
-        let Some(cell) = cell else { return Ok(Found::Absent) };
+        let Some(cell) = cell else { return Ok(Cell::ABSENT) };
         if cell == Cell::HOLE {
-            return Ok(Found::Cell(Cell::UNDEFINED));
+            return Ok(Cell::UNDEFINED);
         }
         let found = convert::load(m, Guard(at), cell, pins, out)?;
         value::free(m, Guard(at), cell)?;

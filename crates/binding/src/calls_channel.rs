@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use coheap_heap::objects::cell::{Cell, Tag};
+use coheap_heap::objects::cell::Cell;
 use coheap_heap::objects::graph;
 use coheap_heap::objects::wire::Writer;
 use coheap_heap::queue::{Channel, Role, Watch};
@@ -11,7 +11,7 @@ use coheap_heap::txn::{Fault, Guard, Mem, Res};
 
 use crate::batch::Batch;
 use crate::calls_tx::{LONGEST_WAIT, milliseconds};
-use crate::convert::{self, Found, Input, deliver};
+use crate::convert::{self, Input, deliver};
 use crate::js::{Js, Value};
 use crate::live::Live;
 use crate::port::{Callback, Outcome, Port, Status};
@@ -114,9 +114,8 @@ fn put_cell(live: &mut Live, c: usize, cell: Cell) -> Result<(), Fault> {
 
 /// A live object that this thread has a handle on.
 fn deliver_live(port: &mut Port, js: Js, cell: Cell) -> Outcome {
-    let tag = cell.tag().unwrap_or(Tag::Record);
-    let object = port.live()?.look(|m, pins, _| convert::object(m, cell, tag, pins))?;
-    deliver(port, js, Found::Object(object))
+    let found = port.live()?.look(|m, pins, _| convert::load_object(m, cell, pins))?;
+    deliver(port, js, found)
 }
 
 fn take(port: &mut Port, js: Js, [c]: [Value; 1]) -> Outcome {
@@ -142,7 +141,7 @@ fn peek(port: &mut Port, js: Js, [c]: [Value; 1]) -> Outcome {
 }
 
 #[inline]
-fn give(port: &mut Port, js: Js, message: Result<Option<Found>, Fault>) -> Outcome {
+fn give(port: &mut Port, js: Js, message: Result<Option<Cell>, Fault>) -> Outcome {
     match message {
         Ok(Some(found)) => deliver(port, js, found),
         Ok(None) => {

@@ -10,7 +10,7 @@ use coheap_heap::objects::{map, map_iter};
 use coheap_heap::segment::{Code, Error};
 use coheap_heap::txn::{Fault, Mem, Res};
 
-use crate::convert::{self, Found, Input, bad_wire, deliver};
+use crate::convert::{self, Input, bad_wire, deliver};
 use crate::js::{Js, Value};
 use crate::keys::KeyIn;
 use crate::live::{Call, Live};
@@ -58,13 +58,13 @@ struct Get<'a> {
 }
 
 impl Call for Get<'_> {
-    type Out = Found;
+    type Out = Cell;
     #[inline]
-    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Found> {
+    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Cell> {
         let map = pins.object_of(self.h, kind::MAP)?;
         match map::get(m, map, self.key)? {
             Some((cell, guard)) => convert::load(m, guard, cell, pins, out),
-            None => Ok(Found::Absent),
+            None => Ok(Cell::ABSENT),
         }
     }
 }
@@ -136,7 +136,7 @@ fn get_or_insert(port: &mut Port, js: Js, [h, key, value, wire]: [Value; 4]) -> 
         let wanted = KeyIn::find(input, text, wire, live)?;
         loop {
             match live.read(Get { h, key: &wanted })? {
-                Found::Absent => {}
+                Cell::ABSENT => {}
                 found => return Ok(found),
             }
             let (key, rest) = KeyIn::of(input, text, wire, live)?;

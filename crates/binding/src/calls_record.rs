@@ -11,7 +11,7 @@ use coheap_heap::objects::wire::Writer;
 use coheap_heap::segment::{Code, Error, Off};
 use coheap_heap::txn::{Guard, Mem, Res};
 
-use crate::convert::{self, Found, Input, deliver};
+use crate::convert::{self, Input, deliver};
 use crate::js::{Js, Value};
 use crate::live::Call;
 use crate::pins::Pins;
@@ -54,7 +54,7 @@ fn get(port: &mut Port, js: Js, [h, key, symbol]: [Value; 3]) -> Outcome {
         };
         match cell {
             Some(cell) => convert::load(m, Guard(object.at), cell, pins, out),
-            None => Ok(Found::Absent),
+            None => Ok(Cell::ABSENT),
         }
     })?;
     deliver(port, js, found)
@@ -94,14 +94,17 @@ struct GetSlot {
     slot: usize,
 }
 
+/// What [`GetSlot`] gives when the shape is another. No cell of a heap has these bits.
+const STALE: Cell = Cell(Cell::UNDEFINED.0 | 0x200);
+
 impl Call for GetSlot {
-    type Out = Option<Found>;
-    #[inline]
-    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Option<Found>> {
+    type Out = Cell;
+    #[inline(always)]
+    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Cell> {
         let at = pins.object_of(self.h, kind::RECORD)?;
         match record::get_slot(m, at, self.word, self.slot)? {
-            Some(cell) => Ok(Some(convert::load(m, Guard(at), cell, pins, out)?)),
-            None => Ok(None),
+            Some(cell) => convert::load(m, Guard(at), cell, pins, out),
+            None => Ok(STALE),
         }
     }
 }
@@ -109,8 +112,8 @@ impl Call for GetSlot {
 fn get_slot(port: &mut Port, js: Js, [h, word, slot]: [Value; 3]) -> Outcome {
     let (h, word, slot) = (port.u32(js, h)?, port.u32(js, word)?, port.u32(js, slot)?);
     match port.live()?.read(GetSlot { h, word: ShapeWord(word), slot: slot as usize })? {
-        Some(found) => deliver(port, js, found),
-        None => stale(port),
+        STALE => stale(port),
+        found => deliver(port, js, found),
     }
 }
 

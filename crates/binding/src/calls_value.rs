@@ -9,7 +9,7 @@ use coheap_heap::open;
 use coheap_heap::segment::{Code, Error};
 use coheap_heap::txn::Guard;
 
-use crate::convert::{self, Found, deliver};
+use crate::convert::{self, deliver};
 use crate::js::{Js, Value};
 use crate::live::{self, Live};
 use crate::port::{Callback, Outcome, Port};
@@ -27,8 +27,8 @@ pub const CALLS: &[(&CStr, Callback)] = crate::calls![
 fn root(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
     let live = port.live()?;
     let root = open::root_cell(live.segment())?;
-    let found = live.look(|m, pins, _| convert::object(m, root, Tag::Record, pins))?;
-    deliver(port, js, Found::Object(found))
+    let found = live.look(|m, pins, _| convert::load_object(m, root, pins))?;
+    deliver(port, js, found)
 }
 
 fn wrapper_of(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
@@ -39,10 +39,9 @@ fn wrapper_of(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
     }
     let found = live.look(|m, pins, _| {
         let cell = pins.cell(h)?;
-        let tag = cell.tag().unwrap_or(Tag::Record);
-        convert::object(m, cell, tag, pins)
+        convert::load_object(m, cell, pins)
     })?;
-    deliver(port, js, Found::Object(found))
+    deliver(port, js, found)
 }
 
 /// Gives a value that was built, and linked nowhere, to JavaScript: a live object stays, for it has a handle; of
@@ -50,9 +49,10 @@ fn wrapper_of(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
 fn deliver_built(port: &mut Port, js: Js, cell: Cell) -> Outcome {
     let live = port.live()?;
     let found = live.look(|m, pins, out| convert::load(m, Guard(cell.offset()), cell, pins, out));
-    match found {
-        Ok(Found::Object(_)) => live.ctx.adopt(),
-        _ => live.ctx.discard(),
+    if found.is_ok() && cell.is_identity() {
+        live.ctx.adopt();
+    } else {
+        live.ctx.discard();
     }
     deliver(port, js, found?)
 }

@@ -74,10 +74,27 @@ struct Attempt<'a, C> {
 
 impl<C: Call> Op for Attempt<'_, C> {
     type Out = C::Out;
-    #[inline]
+    #[inline(always)]
     fn run<M: Mem>(&mut self, m: &mut M) -> Res<C::Out> {
         self.pins.start();
         self.call.run(m, self.pins, self.out)
+    }
+}
+
+impl<C: Call> Attempt<'_, C> {
+    /// Repeats the operation, with more room for handles, while that is what it lacks.
+    #[cold]
+    fn with_room(
+        &mut self,
+        ctx: &mut Ctx,
+        mut result: Result<C::Out, Fault>,
+        again: impl Fn(&mut Ctx, &mut Self) -> Result<C::Out, Fault>,
+    ) -> Result<C::Out, Fault> {
+        while is_no_room(&result) {
+            ctx.reserve_handles(MORE_HANDLES)?;
+            result = again(ctx, self);
+        }
+        result
     }
 }
 
@@ -107,29 +124,31 @@ impl Live {
     }
 
     /// Runs a reading operation; what it has pinned stays.
-    #[inline]
+    #[inline(always)]
     pub fn read<C: Call>(&mut self, call: C) -> Result<C::Out, Fault> {
         let Live { ctx, pins, out, .. } = self;
         let mut attempt = Attempt { call, pins, out };
-        let mut result = ctx.read_with(&mut attempt);
-        while is_no_room(&result) {
-            ctx.reserve_handles(MORE_HANDLES)?;
-            result = ctx.read_with(&mut attempt);
+        match ctx.read_with(&mut attempt) {
+            Ok(found) if !attempt.pins.has_fresh() => Ok(found),
+            result => {
+                let result = attempt.with_room(ctx, result, |ctx, attempt| ctx.read_with(attempt));
+                self.settle(result)
+            }
         }
-        self.settle(result)
     }
 
     /// Runs a writing operation; what it has pinned stays, what was built for it is adopted.
-    #[inline]
+    #[inline(always)]
     pub fn write<C: Call>(&mut self, call: C) -> Result<C::Out, Fault> {
         let Live { ctx, pins, out, .. } = self;
         let mut attempt = Attempt { call, pins, out };
-        let mut result = ctx.write_with(&mut attempt);
-        while is_no_room(&result) {
-            ctx.reserve_handles(MORE_HANDLES)?;
-            result = ctx.write_with(&mut attempt);
+        match ctx.write_with(&mut attempt) {
+            Ok(found) if !attempt.pins.has_fresh() => Ok(found),
+            result => {
+                let result = attempt.with_room(ctx, result, |ctx, attempt| ctx.write_with(attempt));
+                self.settle(result)
+            }
         }
-        self.settle(result)
     }
 
     /// As [`Live::read`], for a closure.
@@ -170,6 +189,9 @@ impl Live {
             ctx.reserve_handles(MORE_HANDLES.max(2 * pins.wrappers.len()))?;
             result = f(ctx, pins, out);
         }
+        if result.is_ok() && !pins.has_fresh() {
+            return result;
+        }
         self.settle(result)
     }
 
@@ -196,15 +218,8 @@ impl Live {
         }
     }
 
-    #[inline]
+    #[cold]
     fn settle<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
-        if result.is_ok() && !self.pins.has_fresh() {
-            return result;
-        }
-        self.settle_fresh(result)
-    }
-
-    fn settle_fresh<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
         match result.and_then(|out| self.ctx.revalidate().map(|()| out)) {
             Ok(out) => {
                 self.pins.keep();

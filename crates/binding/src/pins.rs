@@ -14,6 +14,7 @@ use coheap_heap::segment::word::{Word, Word1};
 use coheap_heap::segment::{Code, Error, Off, Segment};
 use coheap_heap::txn::{Ctx, Fault, HandleTable, Res};
 
+use crate::convert::Found;
 use crate::wrappers::{Entry, Wrappers};
 
 /// See the module. Its table is the wrapper table: an object that already has a handle needs no other.
@@ -25,6 +26,8 @@ pub struct Pins {
     pub wrappers: Wrappers,
     /// The handles that the present operation has published.
     fresh: Vec<u32>,
+    /// What the present operation has found, if it is more than a cell.
+    pub found: Option<Found>,
     /// All handles that were asked for, while [`Pins::track`] runs.
     tracked: Option<Vec<u32>>,
 }
@@ -50,6 +53,7 @@ impl Pins {
             handles: ctx.handle_table(),
             wrappers: Wrappers::default(),
             fresh: Vec::new(),
+            found: None,
             tracked: None,
         };
         pins.handles.publish(coheap_heap::open::root(&pins.segment)?)?;
@@ -57,7 +61,7 @@ impl Pins {
     }
 
     /// To be called at the start of each attempt of an operation that may call [`Pins::pin`].
-    #[inline]
+    #[inline(always)]
     pub fn start(&mut self) {
         if !self.fresh.is_empty() {
             self.withdraw_fresh();
@@ -132,7 +136,7 @@ impl Pins {
 
     /// The entry of a handle, whose object is still there. Looked up before each attempt: an object that goes
     /// meanwhile changes its guard, and the next attempt comes by here again.
-    #[inline]
+    #[inline(always)]
     pub fn object(&self, handle: u32) -> Res<Entry> {
         let Some(&entry) = self.wrappers.get(handle) else {
             return Err(Error::about(Code::InvalidArgument, "no such handle", handle as u64).into());
@@ -146,7 +150,7 @@ impl Pins {
     }
 
     /// As [`Pins::object`], and it is of this kind: a call on something else is a mistake of the caller.
-    #[inline]
+    #[inline(always)]
     pub fn object_of(&self, handle: u32, wanted: u8) -> Res<Off> {
         let entry = self.object(handle)?;
         if entry.kind != wanted {
