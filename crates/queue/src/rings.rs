@@ -379,7 +379,10 @@ impl<'s> Rings<'s> {
                 return Ok(start);
             }
             // all before `spot.pos` is consumed for ever, whoever moves the head
-            let _ = self.channel.head.compare_exchange(start, spot.pos, SeqCst, SeqCst);
+            let moved = self.channel.head.compare_exchange(start, spot.pos, SeqCst, SeqCst).is_ok();
+            if moved && self.seq_of(spot.pos) == spot.seq {
+                return Ok(spot.pos); // the place there was not consumed just now
+            }
         }
         Err(stuck(self.channel.head.load(SeqCst)))
     }
