@@ -15,7 +15,8 @@ use common::Pair;
 use criterion::{Criterion, Throughput};
 use crossbeam::queue::ArrayQueue;
 
-const CAPACITY: usize = 1024;
+/// Much more than is put in the time that it takes to wake a sleeper: a smaller queue measures that time.
+const CAPACITY: usize = 16 << 10;
 const BATCH: usize = 64;
 const PATIENT: Duration = Duration::from_secs(1);
 
