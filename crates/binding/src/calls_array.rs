@@ -12,7 +12,7 @@ use crate::convert::{self, Input, deliver};
 use crate::js::{Js, Value};
 use crate::live::{Call, Live};
 use crate::pins::Pins;
-use crate::port::{Callback, Outcome, Port, Status};
+use crate::port::{Callback, Outcome, Parts, Port, Status};
 use crate::text::Text;
 
 /// See `js/port.ts`.
@@ -49,7 +49,7 @@ struct At {
 
 impl Call for At {
     type Out = Cell;
-    #[inline]
+    #[inline(always)]
     fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Cell> {
         let at = pins.object_of(self.h, kind::ARRAY)?;
         let index = if self.index < 0.0 { self.index + array::len(m, at)? as f64 } else { self.index };
@@ -87,7 +87,7 @@ struct Put<'a> {
 
 impl Call for Put<'_> {
     type Out = u32;
-    #[inline]
+    #[inline(always)]
     fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, _: &mut Vec<u8>) -> Res<u32> {
         let at = pins.object_of(self.h, kind::ARRAY)?;
         let cell = self.value.build(m, self.text)?;
@@ -98,16 +98,12 @@ impl Call for Put<'_> {
     }
 }
 
+#[inline(always)]
 fn put_value(port: &mut Port, js: Js, h: u32, place: Place, value: Value, wire: Value) -> Result<u32, Fault> {
-    let Port { live, staging, .. } = port;
-    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
-    let mut text = std::mem::take(&mut live.text);
-    let result = Input::of(js, value, &mut text).map_err(Into::into).and_then(|input| {
-        let value = live.take_in(input, staging, js.as_u32(wire).unwrap_or(0))?;
-        live.write(Put { h, place, value, text: &text })
-    });
-    live.text = text;
-    result
+    let Parts { live, staging, text, .. } = port.parts()?;
+    let input = Input::of(js, value, text)?;
+    let value = live.take_in(js, input, staging, wire)?;
+    live.write(Put { h, place, value, text })
 }
 
 fn put(port: &mut Port, js: Js, [h, index, value, wire]: [Value; 4]) -> Outcome {
@@ -144,8 +140,7 @@ fn set_length(port: &mut Port, js: Js, [h, length]: [Value; 2]) -> Outcome {
 
 /// Builds the values of a wire that holds a count and so many, pending.
 fn staged_values(port: &mut Port, wire: u32) -> Result<(&mut Live, Vec<Cell>), Fault> {
-    let Port { live, staging, .. } = port;
-    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
+    let Parts { live, staging, .. } = port.parts()?;
     let wire = staging.read(wire as usize)?;
     let cells = live.build(|m, resolve| graph::build_all(m, wire, resolve))?;
     Ok((live, cells))
@@ -278,8 +273,7 @@ const STALE: Error = Error::new(Code::Exists, "another version");
 
 fn permute(port: &mut Port, js: Js, [h, version, count]: [Value; 3]) -> Outcome {
     let (h, count, version) = (port.u32(js, h)?, port.u32(js, count)?, expected(js, version));
-    let Port { live, staging, .. } = port;
-    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
+    let Parts { live, staging, .. } = port.parts()?;
     let bytes = staging.read(count as usize * 4)?;
     let order: Vec<u32> =
         bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();

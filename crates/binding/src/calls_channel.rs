@@ -14,7 +14,7 @@ use crate::calls_tx::{LONGEST_WAIT, milliseconds};
 use crate::convert::{self, Input, deliver};
 use crate::js::{Js, Value};
 use crate::live::Live;
-use crate::port::{Callback, Outcome, Port, Status};
+use crate::port::{Callback, Outcome, Parts, Port, Status};
 use crate::waiter::Condition;
 
 /// See `js/port.ts`.
@@ -47,10 +47,24 @@ fn position(port: &Port, js: Js, c: Value) -> Result<usize, Error> {
 
 fn open(port: &mut Port, js: Js, [name, capacity, lifo]: [Value; 3]) -> Outcome {
     let name = js.as_string(name).ok_or(Error::new(Code::InvalidArgument, "a channel's name is a string"))?;
-    let capacity = port.u64(js, capacity)?;
-    let lifo = js.as_bool(lifo).unwrap_or(false);
+    let (capacity, lifo) = (js.as_u64(capacity), js.as_bool(lifo));
     let live = port.live()?;
-    let channel = Channel::open(&mut live.ctx, &name, (capacity > 0).then_some(capacity), lifo)?;
+    let channel = match Channel::find(&live.ctx, &name)? {
+        Some(there) => there,
+        None => {
+            let wanted = capacity.filter(|&n| n > 0);
+            match Channel::open(&mut live.ctx, &name, wanted, lifo.unwrap_or(false)) {
+                Ok(made) => made,
+                // somebody was quicker, with other wishes
+                Err(fault) => Channel::find(&live.ctx, &name)?.ok_or(fault)?,
+            }
+        }
+    };
+    let differs = capacity.is_some_and(|n| n != channel.capacity().unwrap_or(0))
+        || lifo.is_some_and(|lifo| lifo != channel.is_lifo());
+    if differs {
+        return Err(Error::new(Code::InvalidArgument, "the channel exists with other options").into());
+    }
     let known = live.channels.iter().position(|c| c.offset() == channel.offset());
     let at = known.unwrap_or_else(|| {
         live.channels.push(channel);
@@ -74,14 +88,10 @@ const FULL: Fault = Fault::Error(Error::new(Code::ChannelFull, "the channel is f
 #[inline]
 fn put(port: &mut Port, js: Js, [c, value, wire]: [Value; 3]) -> Outcome {
     let c = position(port, js, c)?;
-    let Port { live, staging, .. } = port;
-    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
-    let cell = match Input::of(js, value, &mut live.text)? {
+    let Parts { live, staging, text, .. } = port.parts()?;
+    let cell = match Input::of(js, value, text)? {
         Input::Cell(cell) => cell,
-        Input::Text => {
-            let Live { ctx, text, .. } = &mut *live;
-            ctx.build(|m| text.build(m))?
-        }
+        Input::Text => live.ctx.build(|m| text.build(m))?,
         Input::Staged => {
             let wire = staging.read(js.as_u32(wire).unwrap_or(0) as usize)?;
             live.build(|m, resolve| graph::build(m, wire, resolve))?
@@ -211,8 +221,7 @@ fn is_closed(port: &mut Port, js: Js, [c]: [Value; 1]) -> Outcome {
 
 fn batch_build(port: &mut Port, js: Js, [wire]: [Value; 1]) -> Outcome {
     let wire = port.u32(js, wire)?;
-    let Port { live, staging, .. } = port;
-    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
+    let Parts { live, staging, .. } = port.parts()?;
     let wire = staging.read(wire as usize)?;
     let batch = Batch::build(live, wire)?;
     let number = live.next_batch;

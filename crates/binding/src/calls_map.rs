@@ -15,7 +15,8 @@ use crate::js::{Js, Value};
 use crate::keys::KeyIn;
 use crate::live::{Call, Live};
 use crate::pins::Pins;
-use crate::port::{Callback, Outcome, Port};
+use crate::port::{Callback, Outcome, Parts, Port};
+use crate::staging::Staging;
 use crate::text::Text;
 
 /// See `js/port.ts`.
@@ -37,19 +38,13 @@ fn size(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
     Ok(js.number(size as f64))
 }
 
-/// Takes the texts of a call out of the heap's state for the time of the call, so that a key can borrow them.
-fn with_texts<T>(
-    port: &mut Port,
-    wire: Option<u32>,
-    f: impl FnOnce(&mut Live, &mut Text, &mut Text, &[u8]) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    let Port { live, staging, .. } = port;
-    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
-    let wire = staging.read(wire.unwrap_or(0) as usize)?;
-    let (mut key, mut value) = (std::mem::take(&mut live.text), std::mem::take(&mut live.text2));
-    let result = f(live, &mut key, &mut value, wire);
-    (live.text, live.text2) = (key, value);
-    result
+/// The wire of a call that has a key; empty for one that has none staged.
+#[inline(always)]
+fn wire_of(js: Js, staging: &Staging, bytes: Value) -> Result<&[u8], Error> {
+    match js.as_u32(bytes) {
+        Some(bytes) if bytes > 0 => staging.read(bytes as usize),
+        _ => Ok(&[]),
+    }
 }
 
 struct Get<'a> {
@@ -59,7 +54,7 @@ struct Get<'a> {
 
 impl Call for Get<'_> {
     type Out = Cell;
-    #[inline]
+    #[inline(always)]
     fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Cell> {
         let map = pins.object_of(self.h, kind::MAP)?;
         match map::get(m, map, self.key)? {
@@ -71,21 +66,19 @@ impl Call for Get<'_> {
 
 fn get(port: &mut Port, js: Js, [h, key, wire]: [Value; 3]) -> Outcome {
     let h = port.u32(js, h)?;
-    let found = with_texts(port, js.as_u32(wire), |live, text, _, wire| {
-        let input = Input::of(js, key, text)?;
-        let key = KeyIn::find(input, text, wire, live)?;
-        live.read(Get { h, key: &key })
-    })?;
+    let Parts { live, staging, text, .. } = port.parts()?;
+    let input = Input::of(js, key, text)?;
+    let key = KeyIn::find(input, text, wire_of(js, staging, wire)?, live)?;
+    let found = live.read(Get { h, key: &key })?;
     deliver(port, js, found)
 }
 
 fn has(port: &mut Port, js: Js, [h, key, wire]: [Value; 3]) -> Outcome {
     let h = port.u32(js, h)?;
-    let has = with_texts(port, js.as_u32(wire), |live, text, _, wire| {
-        let input = Input::of(js, key, text)?;
-        let key = KeyIn::find(input, text, wire, live)?;
-        live.look(|m, pins, _| map::has(m, pins.map_or_set(h)?, &key))
-    })?;
+    let Parts { live, staging, text, .. } = port.parts()?;
+    let input = Input::of(js, key, text)?;
+    let key = KeyIn::find(input, text, wire_of(js, staging, wire)?, live)?;
+    let has = live.look(|m, pins, _| map::has(m, pins.map_or_set(h)?, &key))?;
     Ok(js.boolean(has))
 }
 
@@ -98,7 +91,7 @@ struct Set<'a, 'k> {
 
 impl Call for Set<'_, '_> {
     type Out = bool;
-    #[inline]
+    #[inline(always)]
     fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, _: &mut Vec<u8>) -> Res<bool> {
         let map = pins.object_of(self.h, kind::MAP)?;
         let value = self.value.build(m, self.text)?;
@@ -117,12 +110,11 @@ fn staged_value(live: &mut Live, input: Input, rest: &[u8]) -> Result<Input, Fau
 
 fn set(port: &mut Port, js: Js, [h, key, value, wire]: [Value; 4]) -> Outcome {
     let h = port.u32(js, h)?;
-    with_texts(port, js.as_u32(wire), |live, text, text2, wire| {
-        let (input, value) = (Input::of(js, key, text)?, Input::of(js, value, text2)?);
-        let (key, rest) = KeyIn::of(input, text, wire, live)?;
-        let value = staged_value(live, value, rest)?;
-        live.write(Set { h, key: &key, value, text: text2 })
-    })?;
+    let Parts { live, staging, text, text2 } = port.parts()?;
+    let (input, value) = (Input::of(js, key, text)?, Input::of(js, value, text2)?);
+    let (key, rest) = KeyIn::of(input, text, wire_of(js, staging, wire)?, live)?;
+    let value = staged_value(live, value, rest)?;
+    live.write(Set { h, key: &key, value, text: text2 })?;
     Ok(Value::NOTHING)
 }
 
@@ -131,39 +123,38 @@ const THERE: Error = Error::new(Code::Exists, "the key is there");
 
 fn get_or_insert(port: &mut Port, js: Js, [h, key, value, wire]: [Value; 4]) -> Outcome {
     let h = port.u32(js, h)?;
-    let found = with_texts(port, js.as_u32(wire), |live, text, text2, wire| {
-        let (input, value) = (Input::of(js, key, text)?, Input::of(js, value, text2)?);
-        let wanted = KeyIn::find(input, text, wire, live)?;
-        loop {
-            match live.read(Get { h, key: &wanted })? {
-                Cell::ABSENT => {}
-                found => return Ok(found),
-            }
-            let (key, rest) = KeyIn::of(input, text, wire, live)?;
-            let value = staged_value(live, value, rest)?;
-            let inserted = live.change(|m, pins, out| {
-                let map = pins.object_of(h, kind::MAP)?;
-                let make = |m: &mut _| value.build(m, text2);
-                let (cell, guard, is_new) = map::get_or_insert(m, map, &key.key, |m| key.build(m), make)?;
-                if is_new { convert::load(m, guard, cell, pins, out) } else { Err(THERE.into()) }
-            });
-            match inserted {
-                // somebody was quicker: what was built has been given back
-                Err(Fault::Error(THERE)) => {}
-                settled => return settled,
-            }
+    let Parts { live, staging, text, text2 } = port.parts()?;
+    let wire = wire_of(js, staging, wire)?;
+    let (input, value) = (Input::of(js, key, text)?, Input::of(js, value, text2)?);
+    let wanted = KeyIn::find(input, text, wire, live)?;
+    let found = loop {
+        match live.read(Get { h, key: &wanted })? {
+            Cell::ABSENT => {}
+            found => break found,
         }
-    })?;
+        let (key, rest) = KeyIn::of(input, text, wire, live)?;
+        let value = staged_value(live, value, rest)?;
+        let inserted = live.change(|m, pins, out| {
+            let map = pins.object_of(h, kind::MAP)?;
+            let make = |m: &mut _| value.build(m, text2);
+            let (cell, guard, is_new) = map::get_or_insert(m, map, &key.key, |m| key.build(m), make)?;
+            if is_new { convert::load(m, guard, cell, pins, out) } else { Err(THERE.into()) }
+        });
+        match inserted {
+            // somebody was quicker: what was built has been given back
+            Err(Fault::Error(THERE)) => {}
+            settled => break settled?,
+        }
+    };
     deliver(port, js, found)
 }
 
 fn delete(port: &mut Port, js: Js, [h, key, wire]: [Value; 3]) -> Outcome {
     let h = port.u32(js, h)?;
-    let there = with_texts(port, js.as_u32(wire), |live, text, _, wire| {
-        let input = Input::of(js, key, text)?;
-        let key = KeyIn::find(input, text, wire, live)?;
-        live.change(|m, pins, _| map::delete(m, pins.map_or_set(h)?, &key))
-    })?;
+    let Parts { live, staging, text, .. } = port.parts()?;
+    let input = Input::of(js, key, text)?;
+    let key = KeyIn::find(input, text, wire_of(js, staging, wire)?, live)?;
+    let there = live.change(|m, pins, _| map::delete(m, pins.map_or_set(h)?, &key))?;
     Ok(js.boolean(there))
 }
 
@@ -175,11 +166,10 @@ fn clear(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
 
 fn add(port: &mut Port, js: Js, [h, key, wire]: [Value; 3]) -> Outcome {
     let h = port.u32(js, h)?;
-    with_texts(port, js.as_u32(wire), |live, text, _, wire| {
-        let input = Input::of(js, key, text)?;
-        let (key, _) = KeyIn::of(input, text, wire, live)?;
-        live.change(|m, pins, _| map::add(m, pins.object_of(h, kind::SET)?, &key.key, |m| key.build(m)))
-    })?;
+    let Parts { live, staging, text, .. } = port.parts()?;
+    let input = Input::of(js, key, text)?;
+    let (key, _) = KeyIn::of(input, text, wire_of(js, staging, wire)?, live)?;
+    live.change(|m, pins, _| map::add(m, pins.object_of(h, kind::SET)?, &key.key, |m| key.build(m)))?;
     Ok(Value::NOTHING)
 }
 

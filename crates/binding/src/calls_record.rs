@@ -15,7 +15,7 @@ use crate::convert::{self, Input, deliver};
 use crate::js::{Js, Value};
 use crate::live::Call;
 use crate::pins::Pins;
-use crate::port::{Callback, Outcome, Port, Status};
+use crate::port::{Callback, Outcome, Parts, Port, Status};
 use crate::text::Text;
 
 /// See `js/port.ts`.
@@ -43,8 +43,8 @@ fn property_key(js: Js, text: &mut Text, key: Value, symbol: Value) -> Result<Ke
 
 fn get(port: &mut Port, js: Js, [h, key, symbol]: [Value; 3]) -> Outcome {
     let h = port.u32(js, h)?;
-    let live = port.live()?;
-    let key = property_key(js, &mut live.text, key, symbol)?;
+    let Parts { live, text, .. } = port.parts()?;
+    let key = property_key(js, text, key, symbol)?;
     let found = live.look(|m, pins, out| {
         let object = pins.object(h)?;
         let cell = match object.kind {
@@ -123,30 +123,26 @@ fn stale(port: &mut Port) -> Outcome {
 }
 
 fn set(port: &mut Port, js: Js, [h, key, value, wire, symbol]: [Value; 5]) -> Outcome {
-    let (h, wire) = (port.u32(js, h)?, port.u32(js, wire)?);
-    let Port { live, staging, .. } = port;
-    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
-    let key = property_key(js, &mut live.text, key, symbol)?;
-    let mut text = std::mem::take(&mut live.text2);
-    let result = Input::of(js, value, &mut text).map_err(Into::into).and_then(|input| {
-        let value = live.take_in(input, staging, wire)?;
-        live.change(|m, pins, _| {
-            let object = pins.object(h)?;
-            match object.kind {
-                kind::RECORD => {
-                    let cell = value.build(m, &text)?;
-                    record::set(m, object.at, &key, cell)
-                }
-                kind::ARRAY => {
-                    let cell = value.build(m, &text)?;
-                    array_set(m, object.at, &key, cell)
-                }
-                _ => Err(no_properties(h)),
+    let h = port.u32(js, h)?;
+    let Parts { live, staging, text, .. } = port.parts()?;
+    let key = property_key(js, text, key, symbol)?;
+    let input = Input::of(js, value, text)?;
+    let value = live.take_in(js, input, staging, wire)?;
+    live.change(|m, pins, _| {
+        let object = pins.object(h)?;
+        match object.kind {
+            kind::RECORD => {
+                let cell = value.build(m, text)?;
+                record::set(m, object.at, &key, cell)
             }
-        })
-    });
-    live.text2 = text;
-    result.map(|()| Value::NOTHING)
+            kind::ARRAY => {
+                let cell = value.build(m, text)?;
+                array_set(m, object.at, &key, cell)
+            }
+            _ => Err(no_properties(h)),
+        }
+    })?;
+    Ok(Value::NOTHING)
 }
 
 struct SetSlot<'a> {
@@ -159,7 +155,7 @@ struct SetSlot<'a> {
 
 impl Call for SetSlot<'_> {
     type Out = bool;
-    #[inline]
+    #[inline(always)]
     fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, _: &mut Vec<u8>) -> Res<bool> {
         let at = pins.object_of(self.h, kind::RECORD)?;
         let cell = self.value.build(m, self.text)?;
@@ -169,22 +165,17 @@ impl Call for SetSlot<'_> {
 
 fn set_slot(port: &mut Port, js: Js, [h, word, slot, value, wire]: [Value; 5]) -> Outcome {
     let (h, word, slot) = (port.u32(js, h)?, port.u32(js, word)?, port.u32(js, slot)?);
-    let Port { live, staging, .. } = port;
-    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
-    let mut text = std::mem::take(&mut live.text);
-    let result = Input::of(js, value, &mut text).map_err(Into::into).and_then(|input| {
-        let value = live.take_in(input, staging, js.as_u32(wire).unwrap_or(0))?;
-        let word = ShapeWord(word);
-        live.write(SetSlot { h, word, slot: slot as usize, value, text: &text })
-    });
-    live.text = text;
-    if result? { Ok(Value::NOTHING) } else { stale(port) }
+    let Parts { live, staging, text, .. } = port.parts()?;
+    let input = Input::of(js, value, text)?;
+    let value = live.take_in(js, input, staging, wire)?;
+    let there = live.write(SetSlot { h, word: ShapeWord(word), slot: slot as usize, value, text })?;
+    if there { Ok(Value::NOTHING) } else { stale(port) }
 }
 
 fn has(port: &mut Port, js: Js, [h, key, symbol]: [Value; 3]) -> Outcome {
     let h = port.u32(js, h)?;
-    let live = port.live()?;
-    let key = property_key(js, &mut live.text, key, symbol)?;
+    let Parts { live, text, .. } = port.parts()?;
+    let key = property_key(js, text, key, symbol)?;
     let has = live.look(|m, pins, _| {
         let object = pins.object(h)?;
         match object.kind {
@@ -198,8 +189,8 @@ fn has(port: &mut Port, js: Js, [h, key, symbol]: [Value; 3]) -> Outcome {
 
 fn delete(port: &mut Port, js: Js, [h, key, symbol]: [Value; 3]) -> Outcome {
     let h = port.u32(js, h)?;
-    let live = port.live()?;
-    let key = property_key(js, &mut live.text, key, symbol)?;
+    let Parts { live, text, .. } = port.parts()?;
+    let key = property_key(js, text, key, symbol)?;
     let there = live.change(|m, pins, _| {
         let object = pins.object(h)?;
         match object.kind {
@@ -287,8 +278,8 @@ fn root_shape(port: &mut Port, js: Js, [null_prototype]: [Value; 1]) -> Outcome 
 
 fn shape_child(port: &mut Port, js: Js, [word, key, symbol]: [Value; 3]) -> Outcome {
     let word = ShapeWord(port.u32(js, word)?);
-    let live = port.live()?;
-    let key = property_key(js, &mut live.text, key, symbol)?;
+    let Parts { live, text, .. } = port.parts()?;
+    let key = property_key(js, text, key, symbol)?;
     let child = live.build(|m, _| {
         let parent = shape::info(m, word.shape())?;
         if parent.slot(&key).is_some() {

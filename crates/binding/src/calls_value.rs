@@ -12,7 +12,7 @@ use coheap_heap::txn::Guard;
 use crate::convert::{self, deliver};
 use crate::js::{Js, Value};
 use crate::live::{self, Live};
-use crate::port::{Callback, Outcome, Port};
+use crate::port::{Callback, Outcome, Parts, Port};
 
 /// See `js/port.ts`.
 pub const CALLS: &[(&CStr, Callback)] = crate::calls![
@@ -59,8 +59,7 @@ fn deliver_built(port: &mut Port, js: Js, cell: Cell) -> Outcome {
 
 fn share(port: &mut Port, js: Js, [wire]: [Value; 1]) -> Outcome {
     let wire = port.u32(js, wire)?;
-    let Port { live, staging, .. } = port;
-    let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
+    let Parts { live, staging, .. } = port.parts()?;
     let wire = staging.read(wire as usize)?;
     let cell = live.build(|m, resolve| graph::build(m, wire, resolve))?;
     deliver_built(port, js, cell)

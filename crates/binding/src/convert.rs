@@ -34,10 +34,16 @@ pub enum Input {
 
 impl Input {
     /// Looks what `v` is; a string is fetched into `text`.
-    #[inline]
+    #[inline(always)]
     pub fn of(js: Js, v: Value, text: &mut Text) -> Result<Input, Error> {
+        match js.as_f64(v) {
+            Some(x) => Ok(Input::Cell(Cell::number(x))),
+            None => Input::no_number(js, v, text),
+        }
+    }
+
+    fn no_number(js: Js, v: Value, text: &mut Text) -> Result<Input, Error> {
         match js.type_of(v) {
-            Type::Number => Ok(Input::Cell(Cell::number(js.as_f64(v).unwrap_or(f64::NAN)))),
             Type::String if text.fetch(js, v) => Ok(Input::Text),
             Type::Boolean => Ok(Input::Cell(Cell::bool(js.as_bool(v).unwrap_or(false)))),
             Type::Undefined => Ok(Input::Staged),
@@ -46,7 +52,7 @@ impl Input {
     }
 
     /// Its cell, within an operation; what was in staging has been built before ([`crate::live::Live::take_in`]).
-    #[inline]
+    #[inline(always)]
     pub fn build<M: Mem + ?Sized>(self, m: &mut M, text: &Text) -> Res<Cell> {
         match self {
             Input::Cell(cell) => Ok(cell),

@@ -17,7 +17,6 @@ use crate::convert::Input;
 use crate::js::{Js, Ref, Value};
 use crate::pins::{NO_ROOM, Pins};
 use crate::staging::Staging;
-use crate::text::Text;
 use crate::waiter::{Condition, Waiter};
 
 /// See the module.
@@ -28,10 +27,6 @@ pub struct Live {
     pub pins: Pins,
     /// What an operation writes for staging.
     pub out: Vec<u8>,
-    /// A string that crossed: the first of a call.
-    pub text: Text,
-    /// The second.
-    pub text2: Text,
     /// The thread that sleeps for promises; `None` before `onWake`.
     pub waiter: Option<Waiter>,
     /// Handles of buffers whose ArrayBuffer was made inside a transaction: if it made the buffer too and is undone, the
@@ -106,8 +101,6 @@ impl Live {
             ctx,
             pins,
             out: Vec::new(),
-            text: Text::default(),
-            text2: Text::default(),
             waiter: None,
             tentative: Vec::new(),
             channels: Vec::new(),
@@ -243,15 +236,24 @@ impl Live {
     }
 
     /// Builds the cell of a value that crossed, pending; a string is left for the operation itself to build.
-    #[inline]
-    pub fn take_in(&mut self, input: Input, staging: &Staging, wire_bytes: u32) -> Result<Input, Fault> {
+    #[inline(always)]
+    pub fn take_in(
+        &mut self,
+        js: Js,
+        input: Input,
+        staging: &Staging,
+        wire_bytes: Value,
+    ) -> Result<Input, Fault> {
         match input {
-            Input::Staged => {
-                let wire = staging.read(wire_bytes as usize)?;
-                Ok(Input::Cell(self.build(|m, resolve| graph::build(m, wire, resolve))?))
-            }
+            Input::Staged => self.take_in_staged(js, staging, wire_bytes),
             ready => Ok(ready),
         }
+    }
+
+    #[cold]
+    fn take_in_staged(&mut self, js: Js, staging: &Staging, wire_bytes: Value) -> Result<Input, Fault> {
+        let wire = staging.read(js.as_u32(wire_bytes).unwrap_or(0) as usize)?;
+        Ok(Input::Cell(self.build(|m, resolve| graph::build(m, wire, resolve))?))
     }
 
     /// A transaction was undone: ArrayBuffers over what it had made become empty.

@@ -14,6 +14,7 @@ use crate::convert;
 use crate::js::{Js, Ref, Value};
 use crate::live::Live;
 use crate::staging::Staging;
+use crate::text::Text;
 
 /// What a call says of itself in `state[0]`; the same numbers as in `js/port.ts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +76,24 @@ pub struct Port {
     pub staging: Staging,
     /// The last failure, for `lastError`.
     pub last_error: Error,
+    /// A string that crossed: the first of a call.
+    pub text: Text,
+    /// The second.
+    pub text2: Text,
     /// The heap; `None` once it has been left.
     pub live: Option<Box<Live>>,
+}
+
+/// What most calls work with.
+pub struct Parts<'a> {
+    /// The heap.
+    pub live: &'a mut Live,
+    /// Where staged values are.
+    pub staging: &'a Staging,
+    /// For the first string of the call.
+    pub text: &'a mut Text,
+    /// For the second.
+    pub text2: &'a mut Text,
 }
 
 /// The result of a call: a value, or why there is none.
@@ -91,7 +108,8 @@ impl Port {
         let ending = Error::new(Code::Closed, "the thread is ending");
         let staging = Staging::new(js)?;
         let (state, buffer) = State::new(js).ok_or(ending)?;
-        Ok((Port { state, staging, last_error: ending, live: Some(Box::new(live)) }, buffer))
+        let (text, text2) = (Text::default(), Text::default());
+        Ok((Port { state, staging, last_error: ending, text, text2, live: Some(Box::new(live)) }, buffer))
     }
 
     /// Leaves the heap; later calls fail with `ERR_COHEAP_CLOSED`. Without an environment to talk to (it is
@@ -108,6 +126,13 @@ impl Port {
     #[inline]
     pub fn live(&mut self) -> Result<&mut Live, Error> {
         self.live.as_deref_mut().ok_or(Port::CLOSED)
+    }
+
+    /// The heap, or `ERR_COHEAP_CLOSED`, and what goes with it, each borrowed for itself.
+    #[inline]
+    pub fn parts(&mut self) -> Result<Parts<'_>, Error> {
+        let Port { live, staging, text, text2, .. } = self;
+        Ok(Parts { live: live.as_deref_mut().ok_or(Port::CLOSED)?, staging, text, text2 })
     }
 
     /// A whole number from 0 to 2³² - 1.
