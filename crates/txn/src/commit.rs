@@ -50,43 +50,32 @@ fn log(core: &mut Core, t: &mut Txn) -> Res<()> {
         return Ok(());
     }
     slot.redo_chain.reserve(&mut core.alloc, &slot.record.redo_more, INLINE_REDO, most)?;
-    // Stores in the order of their guards. Up to 16 stores a search for each guard is cheaper than a sort.
-    let mut order: Vec<u32> = Vec::new();
-    if overlay.len() > 16 {
-        order.extend(0..overlay.len() as u32);
-        order.sort_by_key(|&i| overlay.items()[i as usize].entry);
+    // The stores in the order of their guards, in which they are as a rule.
+    let entry_of = |o: &u32| overlay.items()[*o as usize].entry as usize;
+    let mut order: Vec<u32> = (0..overlay.len() as u32).collect();
+    if !order.is_sorted_by_key(entry_of) {
+        order.sort_by_key(entry_of);
     }
-    let mut from = 0;
+    let mut rest = &order[..];
     let mut len = 0;
     let mut put = |slot: &SlotState, value: u64| -> Res<()> {
         slot.redo_chain.word(segment, &slot.record.redo, len)?.store(value, Relaxed);
         len += 1;
         Ok(())
     };
-    for (i, e) in entries.items().iter().enumerate() {
-        if !e.written {
-            continue;
-        }
-        let of_entry = |w: &&Written| w.entry as usize == i && w.present;
+    for (i, e) in entries.items().iter().enumerate().filter(|(_, e)| e.written) {
+        let before = rest.iter().take_while(|o| entry_of(o) < i).count();
+        let group;
+        (group, rest) = {
+            let from = &rest[before..];
+            from.split_at(from.iter().take_while(|o| entry_of(o) == i).count())
+        };
+        let stores = || group.iter().map(|&o| &overlay.items()[o as usize]).filter(|w| w.present);
         put(slot, e.guard)?;
-        if order.is_empty() {
-            put(slot, overlay.items().iter().filter(of_entry).count() as u64)?;
-            for w in overlay.items().iter().filter(of_entry) {
-                put(slot, w.at)?;
-                put(slot, w.value)?;
-            }
-        } else {
-            let start =
-                from + order[from..].partition_point(|&o| (overlay.items()[o as usize].entry as usize) < i);
-            let end =
-                start + order[start..].partition_point(|&o| overlay.items()[o as usize].entry as usize == i);
-            from = end;
-            let group = || order[start..end].iter().map(|&o| &overlay.items()[o as usize]).filter(of_entry);
-            put(slot, group().count() as u64)?;
-            for w in group() {
-                put(slot, w.at)?;
-                put(slot, w.value)?;
-            }
+        put(slot, stores().count() as u64)?;
+        for w in stores() {
+            put(slot, w.at)?;
+            put(slot, w.value)?;
         }
     }
     // Release: the words that it covers come before.
