@@ -53,7 +53,11 @@ impl<T: Keyed> Table<T> {
     pub(crate) fn find(&self, key: u64) -> Option<usize> {
         if self.index.is_empty() {
             // the last touched is the likeliest
-            return self.items.iter().rposition(|e| e.key() == key);
+            let (last, others) = self.items.split_last()?;
+            if last.key() == key {
+                return Some(others.len());
+            }
+            return others.iter().rposition(|e| e.key() == key);
         }
         self.probe(key).ok()
     }
