@@ -160,11 +160,13 @@ test('retry in one process is woken by a change in another', async (t) => {
 
 test('worker threads are participants of their own', async (t) => {
   const heap = Heap.create()
-  heap.root.n = 0
+  Object.assign(heap.root, { n: 0, started: 0 })
   const code = `
     import { workerData, parentPort } from 'node:worker_threads'
-    const { Heap } = await import(workerData.index)
+    const { Heap, retry } = await import(workerData.index)
     const heap = Heap.open(workerData.name)
+    heap.transaction(() => heap.root.started++)
+    heap.transaction(() => { if (heap.root.started < 2) retry() })
     for (let i = 0; i < 2000; i++) heap.transaction(() => heap.root.n++)
     parentPort.postMessage(heap.participants().find((p) => p.self))
     heap.close()`

@@ -42,7 +42,7 @@ function copyOut(t: ArrayTarget): { values: unknown[]; version: number } {
   const a = t.attachment
   a.use(t)
   a.port.range(t.h, 0, 2 ** 32 - 1)
-  const version = a.nums[6]!
+  const version = a.nums[6]
   return { values: a.decodeMany(), version }
 }
 
@@ -135,10 +135,10 @@ const own = {
       const a = t.attachment
       a.use(t)
       a.port.range(t.h, 0, 0)
-      const version = a.nums[6]!
+      const version = a.nums[6]
       if (a.state[0] !== Status.WIRE) throw a.fault()
       const n = lengthOf(t)
-      if (n > 2 ** 26) return atomically(a, () => plain.reverse.call(this as unknown[]))
+      if (n > 2 ** 26) return atomically<unknown>(a, () => plain.reverse.call(this as unknown[]) as unknown)
       const order = new Uint32Array(n)
       for (let i = 0; i < n; i++) order[i] = n - 1 - i
       if (permute(t, version, order)) return this
@@ -164,7 +164,10 @@ const own = {
   copyWithin(this: unknown, target: number, start: number, end?: number): unknown {
     const t = arrayTarget(this)
     if (t === undefined) return plain.copyWithin.call(this as unknown[], target, start, end)
-    return atomically(t.attachment, () => plain.copyWithin.call(this as unknown[], target, start, end))
+    return atomically<unknown>(
+      t.attachment,
+      () => plain.copyWithin.call(this as unknown[], target, start, end) as unknown,
+    )
   },
 
   at(this: unknown, index?: unknown): unknown {
@@ -236,6 +239,6 @@ export const methods: ReadonlyMap<string | symbol, unknown> = new Map<string | s
 ])
 
 for (const [name, method] of Object.entries(own)) {
-  const { length } = (plain as unknown as Record<string, (...args: never[]) => unknown>)[name]!
+  const { length } = (plain as unknown as Record<string, (...args: never[]) => unknown>)[name]
   Object.defineProperty(method, 'length', { value: length, configurable: true })
 }

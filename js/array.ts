@@ -74,7 +74,7 @@ const nothing = new Float64Array(0)
 /** The Proxy of an array and what stands behind it. */
 export function makeArray(attachment: Attachment, h: number, at: number): Target {
   const target = new ArrayTarget(attachment, h, at, attachment.window(at))
-  target.self = new Proxy<unknown[]>(target, handler as unknown as ProxyHandler<unknown[]>)
+  target.self = new Proxy<unknown[]>(target, handler)
   return target
 }
 
@@ -87,12 +87,12 @@ export function arrayTarget(value: unknown): ArrayTarget | undefined {
 /** Reads the identity block anew. False: it is changing, or sparse, or destroyed: ask. */
 function look(t: ArrayTarget): boolean {
   const { u32, low } = t
-  const version = u32[low]!
+  const version = u32[low]
   if ((version & 1) !== 0 || u32[low + LOW_1] !== 0) return false
-  const count = u32[low + LENGTH]!
-  const head = u32[low + HEAD]!
-  const body = u32[low + BODY]! + u32[low + BODY + 1]! * 2 ** 32
-  const capacity = u32[low + CAPACITY]!
+  const count = u32[low + LENGTH]
+  const head = u32[low + HEAD]
+  const body = u32[low + BODY] + u32[low + BODY + 1] * 2 ** 32
+  const capacity = u32[low + CAPACITY]
   if (Atomics.load(u32, low) !== version || count > capacity) return false
   t.count = count
   t.head = head
@@ -114,7 +114,7 @@ function peek(t: ArrayTarget, index: number): unknown {
   if (index >= t.count) return ABSENT
   let i = t.head + index
   if (i >= t.capacity) i -= t.capacity
-  const x = t.cells[t.base + i]!
+  const x = t.cells[t.base + i]
   scratchF[0] = x
   if (Atomics.load(u32, low) !== t.seen) return ASK
   return x === x ? x : immediate(t)
@@ -232,13 +232,13 @@ const handler: ProxyHandler<ArrayTarget> = {
       const index = indexOf(key)
       if (index >= 0) {
         const value = element(t, index)
-        return value === ABSENT ? Reflect.get(Array.prototype, key, receiver) : value
+        return value === ABSENT ? (Reflect.get(Array.prototype, key, receiver) as unknown) : value
       }
       if (key === 'length') return lengthOf(t)
     }
     const value = named(t, key)
     if (value !== ABSENT) return value
-    return methods.get(key) ?? Reflect.get(Array.prototype, key, receiver)
+    return methods.get(key) ?? (Reflect.get(Array.prototype, key, receiver) as unknown)
   },
 
   set(t, key, value, receiver) {
@@ -306,7 +306,7 @@ const handler: ProxyHandler<ArrayTarget> = {
     return true
   },
 
-  getPrototypeOf: () => Array.prototype,
+  getPrototypeOf: () => Array.prototype as unknown[],
   setPrototypeOf: (_, prototype) => prototype === Array.prototype,
   isExtensible: () => true,
   preventExtensions: () => false,
@@ -319,6 +319,6 @@ export function namedKeys(t: ArrayTarget): readonly (string | symbol)[] {
   a.use(t)
   a.port.keys(t.h)
   if (a.state[0] !== Status.OK) return a.decodeKeys()
-  const shape = a.shape(a.state[3]!)
+  const shape = a.shape(a.state[3])
   return shape === UNKNOWN ? [] : shape.keys
 }

@@ -141,7 +141,7 @@ export class Attachment {
       return scope.attempt?.lose() ?? fail('ERR_COHEAP_ABORTED', 'the operation has been aborted')
     }
     if (status !== Status.ERROR) return fail('ERR_COHEAP_CORRUPT', `the native side answered ${status ?? -1}`)
-    const code = codeOf(this.state[1]!)
+    const code = codeOf(this.state[1])
     return fail(code, this.port.lastError(), undefined, this.fault)
   }
 
@@ -305,15 +305,15 @@ export class Attachment {
   private answer(): Reader {
     if (this.state[0] !== Status.WIRE) throw this.fault()
     this.decoder.reset()
-    this.reader.use(this.port.staging(this.state[1]!), 0)
+    this.reader.use(this.port.staging(this.state[1]), 0)
     return this.reader
   }
 
   /** The one value of a WIRE answer. */
   decodeOne(): unknown {
-    const bytes = this.state[1]!
-    const at = this.nums[4]!
-    const version = this.nums[5]!
+    const bytes = this.state[1]
+    const at = this.nums[4]
+    const version = this.nums[5]
     const r = this.answer()
     if (at === 0 || !isFrozenContent(r.buffer)) return this.decoder.value()
     const kept = this.kept.get(at)
@@ -347,10 +347,10 @@ export class Attachment {
   /** Makes the wrapper that an OBJECT answer asks for. */
   wrap(): object {
     const { state, nums } = this
-    const h = state[1]!
-    const tag = state[2]!
-    const word1 = state[3]!
-    const at = nums[3]!
+    const h = state[1]
+    const tag = state[2]
+    const word1 = state[3]
+    const at = nums[3]
     let target: Target
     switch (tag) {
       case Tag.RECORD:
@@ -368,10 +368,10 @@ export class Attachment {
       case Tag.BUFFER:
         return this.wrapBytes(h, tag, at, this.port.arrayBuffer(h))
       case Tag.VIEW: {
-        const kind = state[4]!
-        const offset = nums[4]!
-        const length = nums[5]!
-        const buffer = this.wrapperOf(state[5]!) as ArrayBuffer
+        const kind = state[4]
+        const offset = nums[4]
+        const length = nums[5]
+        const buffer = this.wrapperOf(state[5]) as ArrayBuffer
         const view = makeView(kind, buffer, offset, length)
         if (view === undefined) {
           throw fail('ERR_COHEAP_UNSUPPORTED_RUNTIME', `this version of Node.js has no ${kindName(kind)}`)

@@ -22,8 +22,8 @@ export interface ChildCache {
 
 /** The value of the scratch cell, which is no number: ABSENT for a hole or an absent slot, ASK if it is not immediate. */
 export function immediate(cache: ChildCache): unknown {
-  const high = scratchU[1]!
-  const low = scratchU[0]!
+  const high = scratchU[1]
+  const low = scratchU[0]
   if (high >>> 19 !== 0x1fff) return NaN
   switch ((high >>> 15) & 15) {
     case 0:

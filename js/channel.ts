@@ -11,9 +11,12 @@ import { SLICE, refuseInside } from './transaction.js'
 import type { Shared } from './types.js'
 import { limitsOf, timedOut, Waiter, type Limits, type Wait } from './waiting.js'
 
-/** How a channel is made by the first who names it. A different wish later is ERR_COHEAP_INVALID_ARGUMENT. */
+/**
+ * How a channel is made by the first who names it. A different wish later is ERR_COHEAP_INVALID_ARGUMENT; who leaves an
+ * option out has no wish.
+ */
 export interface ChannelOptions {
-  /** Most messages that it holds. Default: unbounded. */
+  /** Most messages that it holds; Infinity: unbounded, which is the default. */
   capacity?: number | undefined
   /** First in first out (default), or last in first out. */
   order?: 'fifo' | 'lifo' | undefined
@@ -60,7 +63,7 @@ class Line {
         },
         fail: (reason) => {
           one.waiter?.finish()
-          reject(reason as Error)
+          reject(reason)
         },
         waiter: undefined,
         ref: limits.ref,
@@ -74,7 +77,7 @@ class Line {
       one.waiter = new Waiter(limits, what, (reason) => {
         const at = this.pending.indexOf(one)
         if (at >= 0) this.pending.splice(at, 1)
-        reject(reason as Error)
+        reject(reason)
         this.pump()
       })
       if (this.pending.length === 1) this.pump()
@@ -137,15 +140,18 @@ export class Channel<T = unknown> {
   /** The name that it was opened by. */
   readonly name: string
 
-  /** @internal */
-  constructor(a: Attachment, name: string, options: ChannelOptions) {
-    const capacity = whole(options.capacity, 'capacity', 1, 2 ** 31, 0)
-    const order = options.order ?? 'fifo'
-    if (order !== 'fifo' && order !== 'lifo') throw wrongType("order must be 'fifo' or 'lifo'")
+  private constructor(a: Attachment, name: string, options: ChannelOptions) {
+    const { capacity, order } = options
+    const most = capacity === Infinity ? 0 : whole(capacity, 'capacity', 1, 2 ** 31, 0)
+    if (order !== undefined && order !== 'fifo' && order !== 'lifo') throw wrongType("order must be 'fifo' or 'lifo'")
     a.check()
     this.#a = a
     this.name = name
-    this.#c = a.port.channelOpen(name, capacity, order === 'lifo')
+    this.#c = a.port.channelOpen(
+      name,
+      capacity === undefined ? undefined : most,
+      order === undefined ? undefined : order === 'lifo',
+    )
     a.done()
     this.#takers = new Line(a, this.#c, TAKER)
     this.#putters = new Line(a, this.#c, PUTTER)
@@ -417,6 +423,12 @@ export class Channel<T = unknown> {
   [Symbol.dispose](): void {
     if (!this.#a.closed) this.close()
   }
+}
+
+/** Opens a channel. */
+export function makeChannel(a: Attachment, name: string, options: ChannelOptions): Channel {
+  const Make = Channel as unknown as new (a: Attachment, name: string, options: ChannelOptions) => Channel
+  return new Make(a, name, options)
 }
 
 function refuseUndefined(message: unknown): void {

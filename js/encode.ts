@@ -9,6 +9,7 @@
 import { types } from 'node:util'
 import { fail } from './errors.js'
 import { described, errorKind, isIndex, isOf, isPlainArray, keySegment, unboxed } from './classify.js'
+import { ARRAY, ERROR, MAP, OBJECT, REFERENCES, SET, segment, type Frame } from './place.js'
 import { ERROR_KINDS, ErrorField, Packed, Wire, Writer } from './wire.js'
 import { BUFFER_KIND, classNameAt, kindOf, lengthOf } from './view-kinds.js'
 
@@ -20,28 +21,6 @@ export interface EncodeHooks {
   bufferHandle(buffer: ArrayBufferLike, path: () => string): number
   /** The shape word for these keys, or 0: say the keys. */
   shapeOf(keys: readonly string[], nullPrototype: boolean): number
-}
-
-const OBJECT = 0
-const ARRAY = 1
-const MAP = 2
-const SET = 3
-const REFERENCES = 4
-const ERROR = 5
-
-/** A container whose members are being written. */
-interface Frame {
-  kind: number
-  source: object
-  /** The member that is being written is the one before this. */
-  i: number
-  n: number
-  /** OBJECT, ERROR: keys. ARRAY: keys beyond the elements. MAP, SET: members. */
-  keys: readonly unknown[]
-  /** OBJECT with tag 11, extra keys: the keys are written too. */
-  named: boolean
-  /** REFERENCES: the content that follows them. ERROR: the values of the fixed fields. */
-  extra: unknown
 }
 
 const descriptor = Object.getOwnPropertyDescriptor
@@ -592,32 +571,6 @@ export class Encoder {
 }
 
 const nothing = {}
-
-/** The step of a path from a container to the member that is being written. */
-function segment(frame: Frame): string {
-  const at = frame.i - 1
-  if (at < 0) return ''
-  switch (frame.kind) {
-    case OBJECT:
-      return keySegment(frame.keys[at] as string | symbol)
-    case ARRAY:
-      return at < frame.n ? `[${at}]` : keySegment(frame.keys[at - frame.n] as string | symbol)
-    case MAP: {
-      if (at % 2 === 0) return `.keys()[${at / 2}]`
-      const key = frame.keys[at - 1]
-      if (typeof key === 'string') return `.get(${JSON.stringify(key)})`
-      if (typeof key === 'bigint') return `.get(${key}n)`
-      if (typeof key === 'object' || typeof key === 'function') return `.values()[${(at - 1) / 2}]`
-      return `.get(${String(key)})`
-    }
-    case SET:
-      return `.values()[${at}]`
-    case REFERENCES:
-      return (frame.extra as { places: string[] } | undefined)?.places[at] ?? ''
-    default:
-      return keySegment(frame.keys[at] as string | symbol)
-  }
-}
 
 function sameKeys(a: readonly string[], b: readonly string[]): boolean {
   if (a.length !== b.length) return false

@@ -5,13 +5,19 @@ import { EventEmitter } from 'node:events'
 import { randomBytes } from 'node:crypto'
 import { threadId } from 'node:worker_threads'
 import { Attachment, isDirect } from './attachment.js'
-import { Channel, type ChannelOptions } from './channel.js'
+import { makeChannel, type Channel, type ChannelOptions } from './channel.js'
 import { CoheapError, calling, fail, wrongType } from './errors.js'
 import { native } from './native.js'
 import type { NativeOptions, Port } from './port.js'
 import { scope } from './scope.js'
 import { LARGEST, SMALLEST, bytes, checkedName, flag, milliseconds, optionsOf, whole, type Size } from './sizes.js'
-import { Transaction, transaction, transactionAsync, type TransactionOptions } from './transaction.js'
+import {
+  makeTransaction,
+  transaction,
+  transactionAsync,
+  type Transaction,
+  type TransactionOptions,
+} from './transaction.js'
 import type { Shared } from './types.js'
 import { kindOfClass, type TypedArray } from './view-kinds.js'
 import { delay, limitsOf, timedOut, type Wait } from './waiting.js'
@@ -123,12 +129,11 @@ const token = Symbol('Heap')
 export class Heap<Root extends object = any> extends EventEmitter {
   readonly #a: Attachment
   readonly #name: string
-  readonly #channels = new Map<string, { channel: Channel; capacity: number | undefined; order: string }>()
+  readonly #channels = new Map<string, Channel>()
   #root: object | undefined
   #opens = 1
 
-  /** @internal */
-  constructor(key: unknown, name: string, port: Port) {
+  private constructor(key: unknown, name: string, port: Port) {
     if (key !== token) throw new TypeError('Illegal constructor: use Heap.create, Heap.open or Heap.openOrCreate')
     super()
     this.#name = name
@@ -269,7 +274,7 @@ export class Heap<Root extends object = any> extends EventEmitter {
 
   /** Begins an explicit transaction, for steps spread over time. Never waits. */
   begin(options?: TransactionOptions): Transaction {
-    return new Transaction(this.#a, options)
+    return makeTransaction(this.#a, options)
   }
 
   /**
@@ -281,10 +286,10 @@ export class Heap<Root extends object = any> extends EventEmitter {
     const chosen = checkedName(name, 'name')
     const o = optionsOf(options)
     const known = this.#channels.get(chosen)
-    if (known !== undefined && options === undefined) return known.channel as Channel<T>
-    const channel = new Channel<T>(this.#a, chosen, o)
-    if (known !== undefined) return known.channel as Channel<T>
-    this.#channels.set(chosen, { channel: channel as Channel, capacity: o.capacity, order: o.order ?? 'fifo' })
+    if (known !== undefined && options === undefined) return known as Channel<T>
+    const channel = makeChannel(this.#a, chosen, o) as Channel<T>
+    if (known !== undefined) return known as Channel<T>
+    this.#channels.set(chosen, channel as Channel)
     return channel
   }
 

@@ -31,8 +31,10 @@ function of(self: unknown, method: string): CollectionTarget {
  * subclassed: store a `Map` and read it back. It is not `instanceof Map`.
  */
 export class SharedMap<K = unknown, V = unknown> {
-  /** @internal */
-  protected constructor(token: unknown) {
+  /** Not a `Map`, which has the same methods. */
+  declare private readonly brand: 'SharedMap'
+
+  private constructor(token: unknown) {
     if (token !== key) throw new TypeError('Illegal constructor: store a Map in a heap and read it back')
   }
 

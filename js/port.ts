@@ -172,8 +172,8 @@ export interface Port {
   txWaitAsync(tx: number, token: number): void
 
   // channels
-  /** capacity 0: unbounded. Gives a channel number > 0. */
-  channelOpen(name: string, capacity: number, lifo: boolean): number
+  /** capacity 0: unbounded. Undefined: no wish, what is there will do. Gives a channel number > 0. */
+  channelOpen(name: string, capacity: number | undefined, lifo: boolean | undefined): number
   /** OK (a scalar went in), or the live version: value or OBJECT; AGAIN: full; CLOSED. */
   channelPut(c: number, value: Direct, wireBytes: number): unknown
   /** A value, OBJECT or WIRE; AGAIN: empty; CLOSED: empty and closed. */

@@ -78,12 +78,12 @@ function peek(t: RecordTarget, key: string | symbol): unknown {
   if (t.attachment.gate !== 0) return ASK
   const u32 = t.u32
   const low = t.low
-  const version = u32[low]!
+  const version = u32[low]
   const shape = t.shape
   if ((version & 1) !== 0 || u32[low + 2] !== shape.id) return ASK
   const word = shape.words.get(key)
   if (word === undefined) return shape.slots.has(key) ? ASK : ABSENT
-  const x = t.f64[t.base + word]!
+  const x = t.f64[t.base + word]
   scratchF[0] = x
   if (x === x) return x
   if (Atomics.load(u32, low) !== version) return ASK
@@ -121,7 +121,7 @@ function answer(t: RecordTarget, value: unknown): unknown {
 
 /** The object's shape, as it is now. */
 function refresh(t: RecordTarget): void {
-  const word = t.u32[t.low + 2]!
+  const word = t.u32[t.low + 2]
   if (word !== t.shape.id) t.shape = t.attachment.shape(word)
 }
 
@@ -187,12 +187,12 @@ const handler: ProxyHandler<RecordTarget> = {
     if (t.attachment.gate === 0) {
       const u32 = t.u32
       const low = t.low
-      const version = u32[low]!
+      const version = u32[low]
       const shape = t.shape
       if ((version & 1) === 0 && u32[low + 2] === shape.id) {
         const word = shape.words.get(key)
         if (word !== undefined) {
-          const x = t.f64[t.base + word]!
+          const x = t.f64[t.base + word]
           scratchF[0] = x
           if (x === x) return x
           if (Atomics.load(u32, low) === version) {
@@ -270,14 +270,14 @@ function inherited(t: RecordTarget, key: string | symbol, receiver: unknown): un
 export function ownKeys(t: RecordTarget): (string | symbol)[] {
   const a = t.attachment
   if (a.gate === 0) {
-    const version = t.u32[t.low]!
+    const version = t.u32[t.low]
     const shape = t.shape
     if ((version & 1) === 0 && !shape.sparse && t.u32[t.low + 2] === shape.id) return shape.keys as (string | symbol)[]
   }
   a.use(t)
   a.port.keys(t.h)
   if (a.state[0] === Status.OK) {
-    const shape = a.shape(a.state[3]!)
+    const shape = a.shape(a.state[3])
     if (shape !== UNKNOWN) return shape.keys as (string | symbol)[]
     a.port.entries(t.h)
     return a.decodePairs().filter((_, i) => i % 2 === 0) as (string | symbol)[]

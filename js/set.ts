@@ -65,8 +65,10 @@ function each<T>(other: SetLike<T>, visit: (value: T) => boolean | undefined): b
  * set algebra makes plain sets, which hold the live members.
  */
 export class SharedSet<T = unknown> {
-  /** @internal */
-  protected constructor(token: unknown) {
+  /** Not a `Set`, which has the same methods. */
+  declare private readonly brand: 'SharedSet'
+
+  private constructor(token: unknown) {
     if (token !== key) throw new TypeError('Illegal constructor: store a Set in a heap and read it back')
   }
 

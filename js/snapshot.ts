@@ -67,7 +67,7 @@ function firstHeap(root: object): Attachment | undefined {
 }
 
 function membersOf(value: object): Iterable<unknown> {
-  if (value instanceof Map) return [...value.keys(), ...value.values()]
+  if (value instanceof Map) return [...(value.keys() as Iterable<unknown>), ...(value.values() as Iterable<unknown>)]
   if (value instanceof Set) return value
   return isContainer(value) ? Reflect.ownKeys(value).map((key) => (value as Record<string | symbol, unknown>)[key]) : []
 }

@@ -251,8 +251,7 @@ export class Transaction {
   /** active; lost: beaten, `restart()` keeps its age; ended. */
   #state: 'active' | 'lost' | 'ended' = 'ended'
 
-  /** @internal */
-  constructor(a: Attachment, options?: TransactionOptions) {
+  private constructor(a: Attachment, options?: TransactionOptions) {
     this.#a = a
     this.#limits = checked(options)
     this.#limits.signal?.throwIfAborted()
@@ -384,4 +383,10 @@ export class Transaction {
   [Symbol.dispose](): void {
     this.abort()
   }
+}
+
+/** Begins an explicit transaction. */
+export function makeTransaction(a: Attachment, options?: TransactionOptions): Transaction {
+  const Make = Transaction as unknown as new (a: Attachment, options?: TransactionOptions) => Transaction
+  return new Make(a, options)
 }

@@ -98,7 +98,7 @@ export function delay(ms: number, limits: Limits): Promise<void> {
     if (!limits.ref) timer.unref()
     const waiter = new Waiter(limits, 'waiting', (reason) => {
       clearTimeout(timer)
-      reject(reason as Error)
+      reject(reason)
     })
   })
 }
@@ -166,19 +166,19 @@ export class Waits {
         },
         (reason) => {
           waiter.finish()
-          reject(reason as Error)
+          reject(reason)
         },
       )
       const waiter = new Waiter(limits, 'waiting', (reason) => {
         this.cancel(token)
-        reject(reason as Error)
+        reject(reason)
       })
       try {
         register(token)
       } catch (error) {
         waiter.finish()
         this.cancel(token)
-        reject(error as Error)
+        reject(error)
       }
     })
   }

@@ -181,7 +181,8 @@ impl Channel {
         };
         if n > 0 {
             ctx.adopt();
-        } else if put == Put::Closed {
+        } else if put == Put::Closed || put == Put::Full && self.record()?.sealed.load(SeqCst) != 0 {
+            // full and closed: no room will come. SeqCst pairs with the store in `close`, which rings after it.
             return Err(closed());
         }
         Ok(n)
