@@ -1,8 +1,34 @@
-//! The Rust API. (being written)
+//! Coheap for Rust programs: one heap of live objects shared by many processes, Rust and Node alike.
+//!
+//! [`Heap`] is one thread's membership; [`Data`] is what goes in, [`Value`] what comes out; [`Record`], [`Array`],
+//! [`Map`], [`Set`] and [`Bytes`] are live objects; [`Channel`]s carry messages. `examples/producer.rs` feeds a Node
+//! program through a channel.
+//!
+//! This crate composes the floors below it (`segment`, `slab`, `txn`, `objects`, `queue`) and re-exports them for the
+//! Node addon, which is built on their operations directly.
 
+mod channel;
+mod data;
+mod heap;
+mod live;
 pub mod open;
 pub mod stats;
+mod value;
 pub mod verify;
+
+pub use channel::Channel;
+pub use data::Data;
+pub use heap::Heap;
+pub use live::{Array, Bytes, Map, Object, Record, Set};
+pub use open::{Info, Options};
+pub use stats::Stats;
+pub use value::Value;
+pub use verify::Violation;
+
+pub use coheap_objects::bigint::BigInt;
+pub use coheap_objects::packed::Packed;
+pub use coheap_objects::view::ViewKind;
+pub use coheap_segment::{Code, Error, ParticipantInfo, Result};
 
 pub use coheap_objects as objects;
 pub use coheap_queue as queue;

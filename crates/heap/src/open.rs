@@ -106,7 +106,7 @@ pub fn join(segment: &Arc<Segment>, options: &Options) -> Result<Ctx> {
 fn format(segment: &Arc<Segment>, options: &Options) -> Result<()> {
     coheap_slab::init(segment)?;
     let mut ctx = join(segment, options)?;
-    let root = ctx.build(|m| record::create(m, false)).map_err(error)?;
+    let root = ctx.build(|m| record::create(m, false)).map_err(Fault::error)?;
     // Release: whoever follows the offset finds the record. Nobody can before the magic word is published.
     segment.header().root.store(root, Ordering::Release);
     ctx.adopt();
@@ -154,13 +154,4 @@ pub fn list(dir: Option<&Path>) -> Result<Vec<Info>> {
 /// Removes a name; false if there was none. A heap in use lives on until its last user leaves.
 pub fn unlink(name: &str, dir: Option<&Path>) -> Result<bool> {
     Segment::unlink(name, dir)
-}
-
-/// A failure outside of any transaction.
-pub(crate) fn error(fault: Fault) -> Error {
-    match fault {
-        Fault::Error(error) => error,
-        Fault::Aborted => Error::new(Code::Aborted, "the transaction has been aborted"),
-        Fault::Again | Fault::Escalate => Error::corrupt("an operation that did not end", 0),
-    }
 }

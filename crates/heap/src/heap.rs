@@ -1,0 +1,256 @@
+//! [`Heap`]: one thread's membership of a heap.
+
+use std::cell::{Cell as Counter, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use coheap_objects::cell::Cell;
+use coheap_objects::{graph, value as by_value};
+use coheap_segment::{Code, Error, Info, ParticipantInfo, Result};
+use coheap_txn::{Ctx, Fault, Guard, HandleTable, Mem, Res, TxnOptions};
+
+use crate::channel::Channel;
+use crate::data::Data;
+use crate::live::{Object, Record};
+use crate::open::{self, Mode, Options};
+use crate::stats::{self, Stats};
+use crate::value::Value;
+use crate::verify::{self, Violation};
+
+/// One thread's membership of a heap. It ends when this and all values that were read through it are dropped. Another
+/// thread opens the heap for itself.
+///
+/// ```
+/// use coheap_heap::{Data, Heap, Options};
+///
+/// let name = format!("doc-{}", std::process::id());
+/// let heap = Heap::create(&name, &Options::default())?;
+/// heap.root().set("users", Data::object([("alice", Data::object([("score", 1.0.into())]))]))?;
+///
+/// // another thread, another process, or a Node program: the same objects
+/// let other = std::thread::spawn(move || {
+///     let heap = Heap::open(&name, &Options::default())?;
+///     let alice = heap.root().get("users")?.record()?.get("alice")?.record()?;
+///     heap.transaction(|_| {
+///         let score = alice.get("score")?.number()?;
+///         alice.set("score", score + 41.0)
+///     })
+/// });
+/// other.join().unwrap()?;
+///
+/// let alice = heap.root().get("users")?.record()?.get("alice")?.record()?;
+/// assert_eq!(alice.get("score")?.number()?, 42.0);
+/// # Ok::<(), coheap_heap::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Heap {
+    pub(crate) inner: Rc<Inner>,
+}
+
+/// What a heap's values hold on to.
+pub(crate) struct Inner {
+    ctx: RefCell<Ctx>,
+    pub(crate) handles: HandleTable,
+    /// Handles that were published so far: an operation looks whether it has.
+    pub(crate) published: Counter<u64>,
+}
+
+/// Ends an operation that needs more handles than the table has room for.
+pub(crate) const NO_ROOM: Fault = Fault::Error(Error::new(Code::OutOfMemory, "the handle table is full"));
+/// Room that is made then.
+const MORE_HANDLES: usize = 64;
+
+impl Inner {
+    /// Runs something with room for the handles that it publishes, and looks whether they count.
+    pub(crate) fn run<T>(&self, mut f: impl FnMut(&mut Ctx) -> Res<T>) -> Result<T> {
+        let mut ctx = self
+            .ctx
+            .try_borrow_mut()
+            .map_err(|_| Error::new(Code::InvalidArgument, "a call inside a call"))?;
+        let before = self.published.get();
+        let mut room = MORE_HANDLES;
+        let result = loop {
+            match f(&mut ctx) {
+                Err(NO_ROOM) => {
+                    ctx.reserve_handles(room)?;
+                    room *= 2;
+                }
+                Ok(out) if self.published.get() != before => break ctx.revalidate().map(|()| out),
+                result => break result,
+            }
+        };
+        if result.is_err() {
+            ctx.discard();
+        }
+        result.map_err(Fault::error)
+    }
+
+    /// One validated read.
+    pub(crate) fn read<T>(&self, mut f: impl FnMut(&mut dyn Mem) -> Res<T>) -> Result<T> {
+        self.run(|ctx| ctx.read(&mut f))
+    }
+
+    /// One atomic change.
+    pub(crate) fn write<T>(&self, mut f: impl FnMut(&mut dyn Mem) -> Res<T>) -> Result<T> {
+        self.run(|ctx| ctx.write(&mut f))
+    }
+
+    /// Copies a value in; its blocks are pending until the next change takes them.
+    pub(crate) fn build(&self, data: &Data) -> Result<Cell> {
+        let (wire, live) = data.encode();
+        self.run(|ctx| {
+            ctx.build(|m| {
+                graph::build(m, &wire, &mut |i| match live.get(i as usize) {
+                    Some(object) => object.cell(self),
+                    None => Err(Error::new(Code::InvalidArgument, "no such object").into()),
+                })
+            })
+        })
+    }
+}
+
+impl Heap {
+    /// Makes a heap and joins it. `ERR_COHEAP_EXISTS` if there is one of this name. Blocks while others create or remove
+    /// this name.
+    pub fn create(name: &str, options: &Options) -> Result<Heap> {
+        Heap::join(Mode::Create, name, options)
+    }
+
+    /// Joins a heap. `ERR_COHEAP_NOT_FOUND` if there is none.
+    pub fn open(name: &str, options: &Options) -> Result<Heap> {
+        Heap::join(Mode::Open, name, options)
+    }
+
+    /// Joins the heap of this name, making it if there is none.
+    pub fn open_or_create(name: &str, options: &Options) -> Result<Heap> {
+        Heap::join(Mode::OpenOrCreate, name, options)
+    }
+
+    /// Waits until there is a heap of this name, and joins it. `ERR_COHEAP_TIMEOUT`. Blocks.
+    pub fn connect(name: &str, options: &Options, timeout: Duration) -> Result<Heap> {
+        Heap::with(open::join(&open::connect(name, options, timeout)?, options)?)
+    }
+
+    fn join(mode: Mode, name: &str, options: &Options) -> Result<Heap> {
+        Heap::with(open::join(&open::segment(mode, name, options)?, options)?)
+    }
+
+    fn with(ctx: Ctx) -> Result<Heap> {
+        let handles = ctx.handle_table();
+        Ok(Heap { inner: Rc::new(Inner { ctx: RefCell::new(ctx), handles, published: Counter::new(0) }) })
+    }
+
+    /// Every heap that this user may see; stale ones are marked.
+    pub fn list(dir: Option<&Path>) -> Result<Vec<Info>> {
+        open::list(dir)
+    }
+
+    /// Removes a name; false if there was none. A heap in use lives on until its last user leaves.
+    pub fn unlink(name: &str, dir: Option<&Path>) -> Result<bool> {
+        open::unlink(name, dir)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        self.inner.ctx.borrow().segment().name().to_owned()
+    }
+
+    /// The root: an object that is the same for everyone, where a program hangs what it shares.
+    pub fn root(&self) -> Record {
+        // cannot fail: the creator made it before anyone could open the heap, and it is never destroyed
+        let root = self.inner.run(|ctx| {
+            let cell = open::root_cell(ctx.segment())?;
+            ctx.read(|m| Object::load(m, &self.inner, cell))
+        });
+        match root {
+            Ok(object) => Record(object),
+            Err(error) => panic!("a heap without a root: {error}"),
+        }
+    }
+
+    /// Copies a value in and gives what can be done with it there: a container comes back live, linked nowhere yet.
+    pub fn share(&self, data: impl Into<Data>) -> Result<Value> {
+        let cell = self.inner.build(&data.into())?;
+        let value = self.inner.read(|m| Value::load(m, Guard(cell.offset()), cell, &self.inner));
+        self.inner.run(|ctx| {
+            if cell.is_identity() {
+                ctx.adopt();
+            } else {
+                ctx.discard();
+            }
+            Ok(())
+        })?;
+        value
+    }
+
+    /// Runs `body` in a transaction until it goes through: what it reads and writes is one moment, and nothing of it
+    /// remains if it fails. It is run again after each conflict; errors must be handed on with `?`. Inside another
+    /// transaction it is part of that one. May wait for an older transaction that it meets.
+    pub fn transaction<T>(&self, mut body: impl FnMut(&Heap) -> Result<T>) -> Result<T> {
+        if self.inner.ctx.borrow().in_transaction() {
+            return body(self);
+        }
+        let tx = self.inner.run(|ctx| Ok(ctx.begin(TxnOptions::default())?))?;
+        // also when `body` panics
+        let end = AbortOnDrop { heap: self, tx };
+        loop {
+            let result = body(self);
+            let mut ctx = self.inner.ctx.borrow_mut();
+            match result {
+                Ok(out) => match ctx.commit(tx) {
+                    Ok(()) => return Ok(out),
+                    Err(Fault::Error(error)) => return Err(error),
+                    Err(_) => {}
+                },
+                Err(error) if error.code != Code::Aborted || ctx.is_active(tx) => {
+                    drop(ctx);
+                    drop(end);
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+            ctx.restart(tx)?;
+        }
+    }
+
+    /// The channel of this name. The first to name it decides on capacity (`None`: no bound) and order.
+    pub fn channel(&self, name: &str, capacity: Option<u64>, lifo: bool) -> Result<Channel> {
+        let channel = self.inner.run(|ctx| coheap_queue::Channel::open(ctx, name, capacity, lifo))?;
+        Ok(Channel { channel, inner: self.inner.clone() })
+    }
+
+    /// Counts of the whole heap.
+    pub fn stats(&self) -> Stats {
+        stats::stats(self.inner.ctx.borrow().segment())
+    }
+
+    /// Everyone who has joined.
+    pub fn participants(&self) -> Vec<ParticipantInfo> {
+        stats::participants(self.inner.ctx.borrow().segment())
+    }
+
+    /// Walks the heap and tells what cannot be.
+    pub fn verify(&self) -> Vec<Violation> {
+        verify::verify(self.inner.ctx.borrow().segment())
+    }
+}
+
+/// Ends a transaction however its body is left; one that has ended already is left alone.
+struct AbortOnDrop<'a> {
+    heap: &'a Heap,
+    tx: coheap_txn::TxnId,
+}
+
+impl Drop for AbortOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut ctx) = self.heap.inner.ctx.try_borrow_mut() {
+            ctx.abort(self.tx);
+        }
+    }
+}
+
+/// Frees what a cell that was taken out of a container alone refers to.
+pub(crate) fn free_taken<M: Mem + ?Sized>(m: &mut M, guard: Guard, cell: Cell) -> Res<()> {
+    by_value::free(m, guard, cell)
+}
