@@ -11,11 +11,11 @@ use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use crate::Segment;
-use crate::layout::Doorbell;
+use crate::layout::{Doorbell, LANES};
 use crate::os::{Bell, Os};
 
 fn bell_of(bell: &Doorbell, participant: u16, lane: usize) -> Bell<'_> {
-    Bell { word: &bell.count, number: participant as u32 * 2 + lane as u32 }
+    Bell { word: &bell.count, number: participant as u32 * LANES as u32 + lane as u32 }
 }
 
 impl Segment {

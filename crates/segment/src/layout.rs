@@ -31,6 +31,12 @@ pub const WAITER_BUCKETS: usize = 256;
 pub const LANE_SYNC: usize = 0;
 /// Lane of a participant's waiter thread.
 pub const LANE_ASYNC: usize = 1;
+/// Lane of a participant's watch for deaths: rung when somebody joins or is buried.
+pub const LANE_WATCH: usize = 2;
+/// Doorbell lanes of a participant.
+pub const LANES: usize = 3;
+/// Burials that the header remembers.
+pub const BURIALS: usize = 64;
 /// The largest `max_size`.
 pub const LARGEST: u64 = 64 << 30;
 /// The smallest `max_size`.
@@ -116,13 +122,20 @@ pub struct Header {
     // 0x240
     /// The allocator's hints, one a size class. `slab`.
     pub slab_hints: [AtomicU64; 64],
-    _pad5: [AtomicU64; 376],
+    // 0x440: who was buried (see `burial`)
+    /// Burials so far.
+    pub buried: AtomicU64,
+    _pad5: [AtomicU64; 7],
+    /// The last of them: burial n is word n mod [`BURIALS`].
+    pub burials: [AtomicU64; BURIALS],
+    _pad6: [AtomicU64; 304],
 }
 const _: () = assert!(size_of::<Header>() == 4096);
 const _: () = assert!(std::mem::offset_of!(Header, committed) == 0x0c0);
 const _: () = assert!(std::mem::offset_of!(Header, clock) == 0x100);
 const _: () = assert!(std::mem::offset_of!(Header, root) == 0x180);
 const _: () = assert!(std::mem::offset_of!(Header, slab_hints) == 0x240);
+const _: () = assert!(std::mem::offset_of!(Header, buried) == 0x440);
 
 /// Where the byte locks of the rows of the process table begin: far above the largest segment. Only locks are
 /// there, no bytes.
@@ -189,11 +202,16 @@ pub struct ParticipantRecord {
     _pad1: [AtomicU64; 2],
     // 0x80
     /// Doorbells: a counter a lane, bumped by each ring; a sleeper waits while it is unchanged. The high bit of
-    /// the neighbouring word says that somebody sleeps. One cache line for both.
-    pub bells: [Doorbell; 2],
-    _pad2: [AtomicU64; 6],
+    /// the neighbouring word says that somebody sleeps. One cache line for all.
+    pub bells: [Doorbell; LANES],
+    _pad2: [AtomicU64; 5],
+    // 0xc0
+    /// The process that buries the participant after its death: a [`crate::Role`]; 0 nobody.
+    pub burier: AtomicU64,
+    /// Id of its process, which may be gone, in that process's own pid namespace.
+    pub pid: AtomicU64,
     /// Free for later.
-    pub spare: [AtomicU64; 8],
+    pub spare: [AtomicU64; 6],
 }
 const _: () = assert!(size_of::<ParticipantRecord>() == 256);
 
@@ -229,7 +247,7 @@ pub struct SlotRecord {
     pub started: AtomicU64,
     /// {generation of the participant's row 32, participant 32} that owns the slot; 0 free.
     pub claimed: AtomicU64,
-    /// Who recovers it: {process generation.., participant}; 0 nobody.
+    /// The process that recovers it after its owner's death: a [`crate::Role`]; 0 nobody.
     pub recoverer: AtomicU64,
     // 0x040: the intent line of single operations
     /// {word 0's offset, wv | n << 56, n × (offset, value)}
@@ -303,10 +321,14 @@ pub const fn layout_hash(upper: u64) -> u64 {
         std::mem::offset_of!(Header, collector),
         std::mem::offset_of!(Header, used_by_gone),
         std::mem::offset_of!(Header, slab_hints),
+        std::mem::offset_of!(Header, buried),
+        std::mem::offset_of!(Header, burials),
         size_of::<ProcessRecord>(),
         size_of::<ParticipantRecord>(),
         std::mem::offset_of!(ParticipantRecord, used),
         std::mem::offset_of!(ParticipantRecord, bells),
+        LANES,
+        std::mem::offset_of!(ParticipantRecord, burier),
         size_of::<SlotRecord>(),
         std::mem::offset_of!(SlotRecord, intent),
         std::mem::offset_of!(SlotRecord, locks),

@@ -6,6 +6,7 @@
 //! never map it at the same address. Every offset that was read from shared memory goes through
 //! [`Segment::word`], which compares it with what is really allocated.
 
+pub mod burial;
 mod doorbell;
 pub mod error;
 pub mod layout;
@@ -18,6 +19,7 @@ pub mod segment;
 mod waiters;
 pub mod word;
 
+pub use burial::{Burial, Death, Role};
 pub use error::{Code, Error, Result};
 pub use layout::*;
 pub use name::{LONGEST_NAME, check_name};

@@ -25,7 +25,7 @@ use crate::{Code, Error, Result, Segment};
 /// What a participant's row is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum RowUse {
+pub(crate) enum RowUse {
     Free = 0,
     Claimed = 1,
     /// Being given back, by its participant or by who buries it.
@@ -35,10 +35,10 @@ enum RowUse {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct RowState(u64);
+pub(crate) struct RowState(u64);
 
 impl RowState {
-    const fn new(generation: u32, member: Member, used: RowUse) -> RowState {
+    pub(crate) const fn new(generation: u32, member: Member, used: RowUse) -> RowState {
         RowState(
             (generation as u64) << 40
                 | (member.generation as u64 & 0xff_ffff) << 16
@@ -49,13 +49,13 @@ impl RowState {
     const fn free(generation: u32) -> RowState {
         RowState((generation as u64) << 40)
     }
-    const fn generation(self) -> u32 {
+    pub(crate) const fn generation(self) -> u32 {
         (self.0 >> 40) as u32
     }
-    const fn member(self) -> Member {
+    pub(crate) const fn member(self) -> Member {
         Member { row: (self.0 >> 8) as u8, generation: (self.0 >> 16) as u32 & 0xff_ffff }
     }
-    const fn used(self) -> RowUse {
+    pub(crate) const fn used(self) -> RowUse {
         match self.0 as u8 {
             0 => RowUse::Free,
             1 => RowUse::Claimed,
@@ -64,7 +64,11 @@ impl RowState {
             _ => RowUse::Abandoned,
         }
     }
-    fn of(row: &ParticipantRecord) -> RowState {
+    /// How a slot names the participant `id` of this generation as its owner.
+    pub(crate) const fn owner(self, id: u16) -> u64 {
+        (self.generation() as u64) << 32 | id as u64
+    }
+    pub(crate) fn of(row: &ParticipantRecord) -> RowState {
         // Acquire pairs with the release of whoever gave the row this state: its fields are from then or later.
         RowState(row.state.load(Ordering::Acquire))
     }
@@ -131,7 +135,7 @@ impl Drop for Participant {
         let leaving = RowState::new(self.state.generation(), self.state.member(), RowUse::Leaving);
         // AcqRel: as in `RowState::of`. Not ours any more when abandoned.
         if row.state.compare_exchange(self.state.0, leaving.0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            if self.segment.give_back_slots(self.id, self.state.generation()) {
+            if self.segment.give_back_slots(self.state.owner(self.id)) {
                 self.segment.give_back_row(self.id, leaving);
             } else {
                 // a slot is in the middle of something: that is recovery's business
@@ -145,18 +149,14 @@ impl Drop for Participant {
 
 impl Segment {
     /// Joins the heap as one more thread. `thread` is a number for people. `ERR_COHEAP_TOO_MANY_PARTICIPANTS`
-    /// when all rows are taken, also after burying the dead that left nothing undone. Never blocks for long.
+    /// when all rows are taken, those of the dead that nobody has buried too. Never blocks for long.
     pub fn join(self: &Arc<Self>, thread: u64) -> Result<Participant> {
         let member = self.enter()?;
         self.claim_row(member, thread).inspect_err(|_| self.leave())
     }
 
     fn claim_row(self: &Arc<Self>, member: Member, thread: u64) -> Result<Participant> {
-        let found = self.try_claim_row(member).or_else(|| {
-            self.bury_the_idle();
-            self.try_claim_row(member)
-        });
-        let Some((id, state)) = found else {
+        let Some((id, state)) = self.try_claim_row(member) else {
             return Err(Error::about(
                 Code::TooManyParticipants,
                 "as many threads as the heap was made for have joined it",
@@ -165,6 +165,7 @@ impl Segment {
         };
         let row = self.participant(id);
         row.process.store(member.row as u64, Ordering::Relaxed);
+        row.pid.store(std::process::id() as u64, Ordering::Relaxed);
         row.thread.store(thread, Ordering::Relaxed);
         row.since.store(since_1970(), Ordering::Relaxed);
         for bell in &row.bells {
@@ -174,6 +175,7 @@ impl Segment {
         match self.claim_slot(id) {
             Ok(slot) => {
                 row.slot.store(slot as u64, Ordering::Relaxed);
+                self.ring_watchers();
                 Ok(Participant { segment: self.clone(), id, slot, state })
             }
             Err(error) => {
@@ -200,8 +202,7 @@ impl Segment {
     /// Claims a free slot for `participant`, a live one of this process. Its sequence number goes on from where
     /// its last owner left it. `ERR_COHEAP_TOO_MANY_PARTICIPANTS` when none is free. Never blocks.
     pub fn claim_slot(&self, participant: u16) -> Result<u16> {
-        let generation = RowState::of(self.participant(participant)).generation();
-        let mine = (generation as u64) << 32 | participant as u64;
+        let mine = RowState::of(self.participant(participant)).owner(participant);
         let slots = self.plan().slots as u16;
         // the first is where this row's own slot usually is; then those beyond the participants' own
         let start = participant.min(slots);
@@ -238,19 +239,20 @@ impl Segment {
         let Some(record) = self.slot(slot) else { return false };
         // Acquire pairs with `claim_slot`.
         let claimed = record.claimed.load(Ordering::Acquire);
+        // All loads are acquires, so the last one comes last: a slot that changed hands meanwhile says nothing about
+        // its new owner.
+        claimed != 0 && self.claimant_is_dead(claimed) && record.claimed.load(Ordering::Acquire) == claimed
+    }
+
+    /// True if whoever claimed a slot by this word ([`crate::SlotRecord::claimed`]) is gone, and if nobody could have
+    /// done so. Unlike a slot's number the word never names a later one. May be a system call.
+    pub fn claimant_is_dead(&self, claimed: u64) -> bool {
         let p = claimed as u32;
-        if claimed == 0 {
-            return false;
+        if p == 0 || p > self.plan().max_participants {
+            return true;
         }
-        let dead = if p == 0 || p > self.plan().max_participants {
-            true
-        } else {
-            let state = RowState::of(self.participant(p as u16));
-            state.generation() != (claimed >> 32) as u32 || self.is_dead(state)
-        };
-        // Both loads are acquires, so this one comes after them: a slot that changed hands meanwhile says
-        // nothing about its new owner.
-        dead && record.claimed.load(Ordering::Acquire) == claimed
+        let state = RowState::of(self.participant(p as u16));
+        state.generation() != (claimed >> 32) as u32 || self.is_dead(state)
     }
 
     /// True if a participant's row is taken by one that is gone and not yet buried. May be a system call.
@@ -263,7 +265,7 @@ impl Segment {
         dead && row.state.load(Ordering::Acquire) == state.0
     }
 
-    fn is_dead(&self, state: RowState) -> bool {
+    pub(crate) fn is_dead(&self, state: RowState) -> bool {
         match state.used() {
             RowUse::Free => true,
             RowUse::Abandoned => true,
@@ -282,7 +284,7 @@ impl Segment {
             }
             let info = ParticipantInfo {
                 id,
-                pid: self.process(state.member().row as usize).pid.load(Ordering::Relaxed) as u32,
+                pid: row.pid.load(Ordering::Relaxed) as u32,
                 thread: row.thread.load(Ordering::Relaxed),
                 since: row.since.load(Ordering::Relaxed),
                 alive: !self.is_dead(state),
@@ -295,41 +297,8 @@ impl Segment {
         found
     }
 
-    /// Gives a dead participant's row and slots to whoever joins next; its counters go to those of the gone.
-    /// Recovery calls it last. False if it is not dead, or one of its slots is not IDLE (something of it is
-    /// still to be finished or undone). Its handle table stays in the row for the next tenant to empty.
-    pub fn bury(&self, id: u16) -> bool {
-        let row = self.participant(id);
-        let seen = RowState::of(row);
-        if seen.used() == RowUse::Free || !self.is_dead(seen) {
-            return false;
-        }
-        let Some(member) = self.own_member() else { return false };
-        let mine = RowState::new(seen.generation(), member, RowUse::Leaving);
-        // AcqRel: we see all that the dead did. One burier wins; if it dies itself, the row is a dead one's again.
-        if row.state.compare_exchange(seen.0, mine.0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            return false;
-        }
-        if self.give_back_slots(id, seen.generation()) {
-            self.give_back_row(id, mine);
-            true
-        } else {
-            let left = RowState::new(seen.generation(), member, RowUse::Abandoned);
-            row.state.store(left.0, Ordering::Release);
-            false
-        }
-    }
-
-    /// Buries every dead participant that has left nothing undone.
-    pub fn bury_the_idle(&self) {
-        for id in 1..=self.plan().max_participants as u16 {
-            self.bury(id);
-        }
-    }
-
-    /// Frees the slots of {generation, p} if all of them are idle.
-    fn give_back_slots(&self, p: u16, generation: u32) -> bool {
-        let owner = (generation as u64) << 32 | p as u64;
+    /// Frees the slots of an owner if all of them are idle.
+    fn give_back_slots(&self, owner: u64) -> bool {
         let mine = || {
             (1..=self.plan().slots as u16)
                 .filter_map(|slot| self.slot(slot))
@@ -349,7 +318,7 @@ impl Segment {
     }
 
     /// Frees a row that only we may touch, moving its counters to those of the gone.
-    fn give_back_row(&self, id: u16, state: RowState) {
+    pub(crate) fn give_back_row(&self, id: u16, state: RowState) {
         let (row, header) = (self.participant(id), self.header());
         for (mine, gone) in [
             (&row.used, &header.used_by_gone),
@@ -361,6 +330,9 @@ impl Segment {
             gone.fetch_add(mine.swap(0, Ordering::Relaxed), Ordering::Relaxed);
         }
         self.waiters_forget(id);
+        for bell in &row.bells {
+            bell.sleepers.store(0, Ordering::Relaxed);
+        }
         // Release pairs with the claim in `try_claim_row`.
         row.state.store(RowState::free(state.generation()).0, Ordering::Release);
     }
@@ -405,22 +377,29 @@ mod tests {
         sut.slot(slot).unwrap().status.store(StatusWord::new(Status::Active, 7).0, Ordering::SeqCst);
         a.abandon();
         assert!(sut.slot_owner_is_dead(slot) && sut.participant_is_dead(id));
-        assert!(!sut.bury(id), "its slot is in the middle of a transaction");
+        let burial = sut.begin_burial(id).unwrap();
+        assert_eq!(burial.slots(), [slot]);
+        assert!(burial.finish().is_none(), "its slot is in the middle of a transaction");
         assert!(sut.slot_owner_is_dead(slot));
         sut.slot(slot).unwrap().status.store(StatusWord::new(Status::Idle, 8).0, Ordering::SeqCst);
-        assert!(sut.bury(id) && !sut.slot_owner_is_dead(slot) && !sut.participant_is_dead(id));
+        assert_eq!(sut.dead_participants(), [id]);
+        assert!(sut.begin_burial(id).unwrap().finish().is_some());
+        assert!(!sut.slot_owner_is_dead(slot) && !sut.participant_is_dead(id));
+        assert!(sut.begin_burial(id).is_none());
         assert_eq!(sut.join(2).unwrap().id(), id);
         drop(b);
     }
 
     #[test]
-    fn a_row_of_the_dead_that_left_nothing_undone_is_taken_when_rows_are_short() {
+    fn the_counters_of_the_dead_are_those_of_the_gone() {
         let sut = Segment::anonymous(1 << 20, 2).unwrap();
         let a = sut.join(0).unwrap();
         let _b = sut.join(1).unwrap();
         sut.participant(a.id()).commits.store(5, Ordering::Relaxed);
+        let id = a.id();
         a.abandon();
-        assert!(sut.join(2).is_ok());
+        assert!(sut.begin_burial(id).unwrap().finish().is_some());
+        assert_eq!(sut.join(2).unwrap().id(), id);
         assert_eq!(sut.header().commits_by_gone.load(Ordering::Relaxed), 5);
     }
 }

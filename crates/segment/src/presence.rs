@@ -28,7 +28,7 @@ impl Member {
     pub(crate) fn to_bits(self) -> u64 {
         1 << 63 | (self.generation as u64) << 8 | self.row as u64
     }
-    fn from_bits(bits: u64) -> Option<Member> {
+    pub(crate) fn from_bits(bits: u64) -> Option<Member> {
         (bits != 0).then_some(Member { row: bits as u8, generation: (bits >> 8) as u32 & 0xff_ffff })
     }
 }

@@ -86,7 +86,7 @@ fn a_killed_owner_of_a_slot_is_dead_and_a_live_one_is_not() {
     peer.kill();
     assert!(sut.slot_owner_is_dead(slot) && sut.participant_is_dead(id));
     assert!(sut.participants().iter().any(|p| p.id == id && !p.alive));
-    assert!(!sut.bury(id), "its slot is in the middle of a transaction");
+    assert!(sut.begin_burial(id).unwrap().finish().is_none(), "its slot is in the middle of a transaction");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn processes_that_end_without_a_word_leave_a_stale_heap() {
 }
 
 #[test]
-fn rows_of_the_dead_who_left_nothing_undone_are_given_out_again() {
+fn rows_of_the_dead_who_were_buried_are_given_out_again() {
     let name = Name::new();
     let options = Options { max_participants: 2, ..small() };
     let sut = Segment::create(&name, &options, |_| Ok(())).unwrap();
@@ -222,6 +222,16 @@ fn rows_of_the_dead_who_left_nothing_undone_are_given_out_again() {
         peer.ask(&format!("open {}", &*name));
         assert_eq!(peer.ask("join"), "2 2");
         assert_eq!(peer.ask("join"), "ERR_COHEAP_TOO_MANY_PARTICIPANTS");
+        let pid = peer.pid();
+        let before = sut.burials();
+        assert!(sut.begin_burial(2).is_none(), "it lives");
         peer.kill();
+        assert_eq!(sut.dead_participants(), [2]);
+        let death = sut.begin_burial(2).unwrap().finish().unwrap();
+        assert_eq!((death.id, death.pid), (2, pid));
+        assert_eq!(sut.deaths(before).0, [death]);
+        sut.free_dead_processes();
+        let free = |row| sut.process(row).state.load(std::sync::atomic::Ordering::Relaxed) as u32 == 0;
+        assert_eq!((free(0), free(1)), (false, true));
     }
 }
