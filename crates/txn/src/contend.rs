@@ -240,7 +240,7 @@ impl Wait {
         let (at, word, seen) = place;
         if self.elapsed() >= SPIN {
             if core.segment().slot_owner_is_dead(holder.slot) {
-                recover::recover(core, holder.slot)?;
+                recover::recover(core.shared(), holder.slot)?;
                 return Ok(());
             }
             // Read between two looks at word and status, which must not move. Twice, a nap apart: the next intent
@@ -283,7 +283,7 @@ pub(crate) fn single(core: &mut Core, wait: &mut Wait, at: Off, reads: bool) -> 
             if own || about.overdue || waited >= limit {
                 holder.abort(core);
             } else if waited > SPIN && segment.slot_owner_is_dead(holder.slot) {
-                recover::recover(core, holder.slot)?;
+                recover::recover(core.shared(), holder.slot)?;
             } else {
                 wait.pause(core, (at, word, seen), &holder, None, limit - waited);
             }

@@ -65,6 +65,7 @@ pub use self::handles::KIND_HANDLES;
 pub use self::log::KIND_LOG;
 pub use self::op::Op;
 pub use self::party::{Hand, Party};
+pub use self::recover::{Settle, bury, on_recovery, recover, sweep};
 pub use self::scope::{Parked, TxnId};
 pub use self::snapshot::SnapshotMem;
 pub use self::transaction::{Blocker, TxnOptions};

@@ -1,28 +1,40 @@
-//! Finishing or undoing what a dead owner left behind, from its slot record alone. Every step is idempotent, so a
-//! recoverer that dies is replaced by another; a paused one is waited for.
+//! Finishing or undoing what a dead owner left behind, from its slot record alone, and burying a dead participant.
+//! Every step is idempotent, so a recoverer that dies is replaced by another; a paused one is waited for. Nothing of it
+//! needs a participant of one's own: who opens a heap in which all are dead repairs it before it joins.
 //!
 //! | status of the dead | what is done |
 //! | --- | --- |
-//! | ACTIVE, PREPARING | → ABORTED, owner fields off the listed words |
-//! | ABORTED | owner fields off the listed words |
-//! | COMMITTED | groups of the redo log (or the intent line) whose words it still owns are stored, words released |
-//! | DIRECT | the word of the intent line gets a new version and no owner |
+//! | ACTIVE, PREPARING | → ABORTED; claims of other floors are undone; owner fields off the listed words |
+//! | ABORTED | claims undone, owner fields off the listed words |
+//! | COMMITTED | groups of the redo log (or the intent line) whose words it still owns are stored; claims take effect; words released |
+//! | DIRECT | claims undone; the word of the intent line gets a new version and no owner |
+//!
+//! Then the slot is IDLE, under the next number. The other floors come before that, for afterwards nobody can tell what was
+//! decided ([`on_recovery`]).
+//!
+//! *A verdict that stays true.* The role alone does not keep a slot from being given to a living owner: one that is at rest
+//! (IDLE, building nothing) is given away by whoever buries the participant. So the state is looked at before the
+//! question whether its owner is dead, and again after it. Sequence numbers never come back: the same state twice, not at
+//! rest, means that the slot was never at rest in between, so its owner is the one that was asked about; and it stays
+//! not at rest until who has the role says otherwise.
 //!
 //! Recovery frees no bodies: they, and the dead one's fresh blocks, are garbage for the collector.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
+use std::sync::{Arc, OnceLock};
 
 use coheap_segment::word::NOBODY;
-use coheap_segment::{Error, Off, Result, Segment, SlotRecord, Status, StatusWord, Word};
+use coheap_segment::{Death, Error, Off, Result, Segment, SlotRecord, Status, StatusWord, Word};
 
 use crate::barrier;
 use crate::contend::{Holder, release};
-use crate::core::{Core, record};
 use crate::ctx::Ctx;
 use crate::direct::MAX_STORES;
+use crate::handles::Handles;
 use crate::log::walk;
+use crate::party::Hand;
 
 /// True if the holder's intent line or lock list names the word at `at`.
 pub(crate) fn names(segment: &Segment, holder: &Holder, at: Off) -> bool {
@@ -38,36 +50,97 @@ pub(crate) fn names(segment: &Segment, holder: &Holder, at: Off) -> bool {
     walked.is_ok() && found
 }
 
-/// Recovers slot `dead`, whose owner the system has declared dead. `Ok(false)`: somebody else is at it, or it is not
-/// dead. Does not block. `ERR_COHEAP_CORRUPT` if its log makes no sense.
-pub(crate) fn recover(core: &mut Core, dead: u16) -> Result<bool> {
-    let segment = core.segment();
-    let r = record(segment, dead)?;
-    let me = core.participant.slot() as u64;
-    let now = r.recoverer.load(Acquire);
-    if now != 0 && (now > u16::MAX as u64 || !segment.slot_owner_is_dead(now as u16)) {
-        return Ok(false);
+/// What another floor does for a dead slot: settles all that the slot's attempt claimed there, by the slot's status.
+/// ABORTED, DIRECT: as if it had never been; COMMITTED: as decided. May be called again after a death in the middle.
+pub type Settle = fn(&Arc<Segment>, slot: u16) -> Result<()>;
+
+static SETTLE: OnceLock<Settle> = OnceLock::new();
+
+/// Registers the floor above that makes claims of its own ([`crate::Party`], [`crate::Hand`]), for this whole process. To be
+/// done before anything is recovered: with the claims of a floor that nobody speaks for, a decided message would be lost.
+/// The first registration counts.
+pub fn on_recovery(settle: Settle) {
+    let _ = SETTLE.set(settle);
+}
+
+/// Finishes or undoes what the dead owner of a slot has left. `Ok(true)`: the slot is at rest now, or was. `Ok(false)`: its
+/// owner lives, or somebody else is at it. `ERR_COHEAP_CORRUPT` if its log makes no sense: then the slot stays as
+/// it is. Does not block.
+pub fn recover(segment: &Arc<Segment>, slot: u16) -> Result<bool> {
+    let Some(r) = segment.slot(slot) else {
+        return Err(Error::corrupt("a slot that does not exist", slot as u64));
+    };
+    // Acquire pairs with the Release of every change of either.
+    let state = || (StatusWord(r.status.load(Acquire)), r.building.load(Acquire));
+    let at_rest =
+        |(status, building): (StatusWord, u64)| status.status() == Some(Status::Idle) && building % 2 == 0;
+    if at_rest(state()) {
+        return Ok(true);
     }
-    // AcqRel: Acquire pairs with the Release of a predecessor that died: we see how far it came.
-    if r.recoverer.compare_exchange(now, me, AcqRel, Relaxed).is_err() {
-        return Ok(false);
+    let Some(_role) = segment.take_role(&r.recoverer) else { return Ok(false) };
+    loop {
+        let before = state();
+        if at_rest(before) {
+            return Ok(true);
+        }
+        if !segment.slot_owner_is_dead(slot) {
+            return Ok(false);
+        }
+        // others abort an undecided attempt at any time; nothing else of it can change any more, so this ends
+        if state() == before {
+            return finish(segment, slot, r).map(|()| true);
+        }
     }
-    // a slot that was recovered and given out again meanwhile has a living owner
-    let done = if segment.slot_owner_is_dead(dead) { finish(segment, dead, r) } else { Ok(()) };
-    // Release: all repairs come before.
-    r.recoverer.store(0, Release);
-    done.map(|()| true)
+}
+
+/// Buries a dead participant: its slots are recovered, its bitmap words and claims in the allocator given up, its handles
+/// dropped, its slots and its row free for the next. `None`: it is not dead, or somebody else is at it, or at one of its
+/// slots. `ERR_COHEAP_CORRUPT` as [`recover`], or the allocator's directory makes no sense; the row is then not given
+/// away. Looks at the whole heap's metadata. Does not block.
+pub fn bury(segment: &Arc<Segment>, participant: u16) -> Result<Option<Death>> {
+    let Some(burial) = segment.begin_burial(participant) else { return Ok(None) };
+    for slot in burial.slots() {
+        if !recover(segment, slot)? {
+            return Ok(None);
+        }
+    }
+    coheap_slab::recover(segment, participant)?;
+    // last: until here what its unfinished work referred to was rooted
+    drop(Handles::adopt(segment, &segment.participant(participant).handles));
+    Ok(burial.finish())
+}
+
+/// Buries all the dead of a heap, and frees the rows of processes that are gone. A system call for each other process that
+/// has participants. Goes on after an error, and returns the first.
+pub fn sweep(segment: &Arc<Segment>) -> Result<()> {
+    let mut result = Ok(());
+    for id in segment.dead_participants() {
+        result = result.and(bury(segment, id).map(drop));
+    }
+    segment.free_dead_processes();
+    result
 }
 
 impl Ctx {
-    /// Finishes or undoes what the dead owner of a slot has left, as whoever meets one of its words does. `Ok(false)`: it
-    /// is not dead, or somebody else is at it. Does not block.
+    /// [`recover`] of one slot of this heap.
     pub fn recover(&mut self, slot: u16) -> Result<bool> {
-        recover(&mut self.core, slot)
+        recover(self.core.shared(), slot)
     }
 }
 
-fn finish(segment: &Segment, dead: u16, r: &SlotRecord) -> Result<()> {
+impl Hand<'_> {
+    /// [`recover`] of one slot of this heap, if its owner is dead: for who waits for it. A system call, unless the owner is
+    /// of this process.
+    pub fn recover_if_dead(&mut self, slot: u16) -> Result<bool> {
+        if self.core.segment().slot_owner_is_dead(slot) {
+            recover(self.core.shared(), slot)
+        } else {
+            Ok(false)
+        }
+    }
+}
+
+fn finish(segment: &Arc<Segment>, dead: u16, r: &SlotRecord) -> Result<()> {
     let mut status = StatusWord(r.status.load(Acquire));
     while let Some(Status::Active | Status::Preparing) = status.status() {
         let aborted = StatusWord::new(Status::Aborted, status.seq());
@@ -77,31 +150,43 @@ fn finish(segment: &Segment, dead: u16, r: &SlotRecord) -> Result<()> {
             Err(other) => status = StatusWord(other),
         }
     }
+    let tag = status.tag();
+    let line = r.intent[0].load(Acquire);
+    // C was set by the dead: our stores stay behind our look at its status (pairs with the Acquire fence of readers).
+    barrier::fence_after_rmw();
+    fence(Release);
     match status.status() {
         None => return Err(Error::corrupt("a slot's status", dead as u64)),
-        Some(Status::Committed) => redo(segment, dead, status.tag(), r)?,
-        Some(Status::Direct) => {
-            let at = r.intent[0].load(Acquire);
-            if at != 0 {
-                release(segment, at, segment.word(at)?, dead, status.tag());
+        Some(Status::Idle) => {}
+        Some(Status::Committed) if line != 0 => redo_line(segment, line, dead, tag, r)?,
+        Some(Status::Direct) if line != 0 => release(segment, line, segment.word(line)?, dead, tag),
+        Some(now) => {
+            if now == Status::Committed {
+                redo_groups(segment, dead, tag, r, Phase::Store)?;
             }
+            // An error is a corrupt channel: whoever uses it next meets it. It must not hold up everything else.
+            let _ = SETTLE.get().map(|settle| settle(segment, dead));
+            if now == Status::Committed {
+                redo_groups(segment, dead, tag, r, Phase::Release)?;
+            }
+            // Owner fields off the listed words, which have been reserved but not written, or not yet.
+            walk(segment, &r.locks, &r.locks_more, r.locks_len.load(Acquire), |guard| {
+                release(segment, guard, segment.word(guard)?, dead, tag);
+                Ok(true)
+            })?;
         }
-        Some(_) => {}
-    }
-    if status.status() != Some(Status::Idle) {
-        walk(segment, &r.locks, &r.locks_more, r.locks_len.load(Acquire), |guard| {
-            release(segment, guard, segment.word(guard)?, dead, status.tag());
-            Ok(true)
-        })?;
-    }
-    let building = r.building.load(Acquire);
-    if building & 1 != 0 {
-        r.building.store(building + 1, Release);
     }
     r.fresh_len.store(0, Relaxed);
+    // an announcement made in its stead, or its own last one: there is nothing left to settle
+    r.giving_back.store(0, Relaxed);
     if status.status() != Some(Status::Idle) {
         // Release: the words are free before the attempt has ended.
         r.status.store(StatusWord::new(Status::Idle, status.seq() + 1).0, Release);
+    }
+    let building = r.building.load(Relaxed);
+    if building & 1 != 0 {
+        // Last: with both the slot is at rest.
+        r.building.store(building.wrapping_add(1), Release);
     }
     Ok(())
 }
@@ -129,51 +214,54 @@ fn let_go(segment: &Segment, guard: Off, word: &AtomicU64, wv: u64) {
     }
 }
 
-/// Applies the decided commit of a dead owner: all groups that are still owned, then their words.
-fn redo(segment: &Segment, dead: u16, tag: u8, r: &SlotRecord) -> Result<()> {
-    barrier::fence_after_rmw();
-    // C was set by the dead: our stores stay behind our look at it (pairs with the Acquire fence of readers).
-    fence(Release);
-    let guard = r.intent[0].load(Acquire);
-    if guard != 0 {
-        let Some(word) = owned(segment, guard, dead, tag)? else { return Ok(()) };
-        let head = r.intent[1].load(Relaxed);
-        let n = (head >> 56) as usize;
-        if n > MAX_STORES {
-            return Err(Error::corrupt("an intent line", dead as u64));
-        }
-        for i in 0..n {
-            store(segment, r.intent[2 + 2 * i].load(Relaxed), r.intent[3 + 2 * i].load(Relaxed))?;
-        }
-        let_go(segment, guard, word, head & ((1 << 48) - 1));
-        return Ok(());
+/// Which half of applying a log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// All groups whose words are still owned.
+    Store,
+    /// Then those words.
+    Release,
+}
+
+/// Redoes the decided single operation of a dead owner, if its word is still owned.
+fn redo_line(segment: &Segment, guard: Off, dead: u16, tag: u8, r: &SlotRecord) -> Result<()> {
+    let Some(word) = owned(segment, guard, dead, tag)? else { return Ok(()) };
+    let head = r.intent[1].load(Relaxed);
+    let n = (head >> 56) as usize;
+    if n > MAX_STORES {
+        return Err(Error::corrupt("an intent line", dead as u64));
     }
-    let wv = r.wv.load(Relaxed);
-    let len = r.redo_len.load(Acquire);
-    // {guard, n, n × (offset, value)}: a small machine over the words of the log, run twice
-    for applying in [true, false] {
-        let mut state = Group::Guard;
-        walk(segment, &r.redo, &r.redo_more, len, |value| {
-            state = match state {
-                Group::Guard => Group::Count(owned(segment, value, dead, tag)?.is_some(), value),
-                Group::Count(ours, guard) => {
-                    if ours && !applying {
-                        let_go(segment, guard, segment.word(guard)?, wv);
-                    }
-                    if value == 0 { Group::Guard } else { Group::At(ours, value) }
-                }
-                Group::At(ours, left) => Group::Value(ours, left, value),
-                Group::Value(ours, left, at) => {
-                    if ours && applying {
-                        store(segment, at, value)?;
-                    }
-                    if left == 1 { Group::Guard } else { Group::At(ours, left - 1) }
-                }
-            };
-            Ok(true)
-        })?;
+    for i in 0..n {
+        store(segment, r.intent[2 + 2 * i].load(Relaxed), r.intent[3 + 2 * i].load(Relaxed))?;
     }
+    let_go(segment, guard, word, head & ((1 << 48) - 1));
     Ok(())
+}
+
+/// One half of applying the decided commit of a dead owner, for all groups that are still owned.
+fn redo_groups(segment: &Segment, dead: u16, tag: u8, r: &SlotRecord, phase: Phase) -> Result<()> {
+    let wv = r.wv.load(Relaxed);
+    // {guard, n, n × (offset, value)}: a small machine over the words of the log
+    let mut state = Group::Guard;
+    walk(segment, &r.redo, &r.redo_more, r.redo_len.load(Acquire), |value| {
+        state = match state {
+            Group::Guard => Group::Count(owned(segment, value, dead, tag)?.is_some(), value),
+            Group::Count(ours, guard) => {
+                if ours && phase == Phase::Release {
+                    let_go(segment, guard, segment.word(guard)?, wv);
+                }
+                if value == 0 { Group::Guard } else { Group::At(ours, value) }
+            }
+            Group::At(ours, left) => Group::Value(ours, left, value),
+            Group::Value(ours, left, at) => {
+                if ours && phase == Phase::Store {
+                    store(segment, at, value)?;
+                }
+                if left == 1 { Group::Guard } else { Group::At(ours, left - 1) }
+            }
+        };
+        Ok(true)
+    })
 }
 
 /// What the next word of a redo log is.

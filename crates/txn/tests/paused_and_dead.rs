@@ -240,14 +240,15 @@ fn a_dead_recoverer_is_replaced_and_a_living_one_is_left_alone() {
     let heap = heap();
     let mut ctx = join(&heap);
     let x = object(&mut ctx, 1, 1);
-    let (dead, recoverer) = (Stopped::new(&heap), Stopped::new(&heap));
+    let dead = Stopped::new(&heap);
     dead.status(Status::Active);
     dead.hold(x, false);
-    dead.record().recoverer.store(recoverer.participant.slot() as u64, SeqCst);
     let slot = dead.die();
+    let role = heap.take_role(&heap.slot(slot).unwrap().recoverer).unwrap();
     assert_eq!(ctx.recover(slot), Ok(false));
-    recoverer.status(Status::Active);
-    recoverer.die();
+    drop(role);
+    // a process that never was: row 7, generation 3
+    heap.slot(slot).unwrap().recoverer.store(1 << 63 | 3 << 8 | 7, SeqCst);
     assert_eq!(ctx.recover(slot), Ok(true));
     assert_eq!(word(&heap, x).owner(), 0);
 }
