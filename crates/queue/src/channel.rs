@@ -391,19 +391,28 @@ impl Channel {
 /// Settles whatever slot `dead`, whose owner is dead, was putting or taking in any channel of the heap: decided puts
 /// become messages, decided takes are gone, everything else is as before. Recovery calls it while the slot's status
 /// still says what was decided, before the slot goes back to IDLE: afterwards a decided put would count as aborted.
-/// `me` is a slot of the calling thread. Looks at all places in use. Idempotent.
-pub fn recover(segment: &Arc<Segment>, me: u16, dead: u16) -> coheap_segment::Result<()> {
+/// The caller has the role of the slot's recoverer (see [`coheap_txn::on_recovery`]), and announces what it settles in the
+/// dead one's own slot. Looks at all places in use; goes on after a channel that makes no sense, and returns the first
+/// error. Idempotent.
+pub fn recover(segment: &Arc<Segment>, dead: u16) -> coheap_segment::Result<()> {
+    let mut result = Ok(());
     directory::each(segment, |at| {
-        let channel = Channel::view(segment, at)?;
-        if channel.lifo {
-            return Ok(());
-        }
-        let mut woken = Woken::default();
-        let rings = Rings::new(segment, channel.record()?, channel.places, me);
-        let result = rings.settle_all_of(dead, &mut woken);
-        channel.wake(&woken);
-        result
-    })
+        result = result.and(settle_in(segment, at, dead));
+        Ok(())
+    })?;
+    result
+}
+
+fn settle_in(segment: &Arc<Segment>, at: Off, dead: u16) -> coheap_segment::Result<()> {
+    let channel = Channel::view(segment, at)?;
+    if channel.lifo {
+        return Ok(());
+    }
+    let mut woken = Woken::default();
+    let rings = Rings::new(segment, channel.record()?, channel.places, dead);
+    let result = rings.settle_all_of(dead, &mut woken);
+    channel.wake(&woken);
+    result
 }
 
 impl std::fmt::Debug for Channel {

@@ -148,6 +148,20 @@ pub(crate) fn overrule(seg: &Segment, me: u16, place: &AtomicU64, seen: SlotWord
     settle(seg, me, place, seen)
 }
 
+/// As [`settle`], of an owner that is dead and that the caller alone repairs: a single operation of it has come to nothing.
+pub(crate) fn settle_of_dead(seg: &Segment, me: u16, place: &AtomicU64, seen: SlotWord) -> Settled {
+    match settle(seg, me, place, seen) {
+        Settled::Stands(Verdict::Direct) => match seen.state() {
+            State::Putting => swap(place, seen, seen.consumed(), Settled::Gone),
+            _ => {
+                let _announced = Announcement::of(seg, me, seen.owner());
+                give_back(seg, place, seen)
+            }
+        },
+        settled => settled,
+    }
+}
+
 fn swap(place: &AtomicU64, from: SlotWord, to: SlotWord, done: Settled) -> Settled {
     // SeqCst: Release hands on what the putter wrote (we acquired it), and the total order lets a sleeper's last look
     // and our look for sleepers see one another.

@@ -295,6 +295,10 @@ impl Part {
                 if elapsed >= HESITATION && (is_elder(fifo.seg, me, owner) || elapsed >= PATIENCE) {
                     judge::abort(fifo.seg, owner);
                 }
+                if elapsed >= HESITATION {
+                    // an owner that is stopped after its abort, or dead, will not take it off itself
+                    fifo.hand.free_word(Guard(self.channel.offset()))?;
+                }
                 if elapsed > 10 * PATIENCE {
                     return Err(Fault::Aborted);
                 }

@@ -385,8 +385,8 @@ fn dies_in_the_middle(decided: bool) -> Vec<f64> {
     }
     let slot = dead.slot();
     dead.participant.abandon();
-    crate::recover(&seg, sut.slot(), slot).unwrap();
-    crate::recover(&seg, sut.slot(), slot).unwrap();
+    crate::recover(&seg, slot).unwrap();
+    crate::recover(&seg, slot).unwrap();
     let rest = sut.on(at, |f| f.take_many(9, |_, _, cell| Ok(cell.as_number().unwrap())).unwrap());
     match rest {
         Take::Taken(rest) => rest,

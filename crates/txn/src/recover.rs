@@ -29,11 +29,12 @@ use coheap_segment::word::NOBODY;
 use coheap_segment::{Death, Error, Off, Result, Segment, SlotRecord, Status, StatusWord, Word};
 
 use crate::barrier;
-use crate::contend::{Holder, release};
+use crate::contend::{Holder, Verdict, judge, release, strip};
 use crate::ctx::Ctx;
 use crate::direct::MAX_STORES;
 use crate::handles::Handles;
 use crate::log::walk;
+use crate::mem::Guard;
 use crate::party::Hand;
 
 /// True if the holder's intent line or lock list names the word at `at`.
@@ -129,18 +130,30 @@ impl Ctx {
 }
 
 impl Hand<'_> {
-    /// [`recover`] of one slot of this heap, if its owner is dead: for who waits for it. A system call, unless the owner is
-    /// of this process.
-    pub fn recover_if_dead(&mut self, slot: u16) -> Result<bool> {
-        if self.core.segment().slot_owner_is_dead(slot) {
-            recover(self.core.shared(), slot)
-        } else {
-            Ok(false)
+    /// Takes the owner off a version word if it has lost the word or is dead, for who waits for the word. Does not block; a
+    /// system call, unless the owner is of this process.
+    pub fn free_word(&mut self, guard: Guard) -> Result<()> {
+        let segment = self.core.segment();
+        let word = segment.word(guard.0)?;
+        // Acquire: the first half of the verdict, see `judge`.
+        let seen = Word(word.load(Acquire));
+        match judge(segment, guard.0, word, seen)? {
+            Verdict::Moved | Verdict::Free => {}
+            Verdict::Takeable => {
+                strip(segment, guard.0, word, seen);
+            }
+            Verdict::Undecided(holder) | Verdict::Deciding(holder) => {
+                if segment.slot_owner_is_dead(holder.slot) {
+                    recover(self.core.shared(), holder.slot)?;
+                }
+            }
         }
+        Ok(())
     }
 }
 
-fn finish(segment: &Arc<Segment>, dead: u16, r: &SlotRecord) -> Result<()> {
+/// Brings the slot to rest: for who has the role of its recoverer, or is its owner.
+pub(crate) fn finish(segment: &Arc<Segment>, dead: u16, r: &SlotRecord) -> Result<()> {
     let mut status = StatusWord(r.status.load(Acquire));
     while let Some(Status::Active | Status::Preparing) = status.status() {
         let aborted = StatusWord::new(Status::Aborted, status.seq());

@@ -224,7 +224,8 @@ impl<'s> Rings<'s> {
         }
     }
 
-    /// Settles every place that slot `owner` has, whatever it was up to: for a slot whose owner is dead.
+    /// Settles every place that slot `owner` has, whatever it was up to: for a slot whose owner is dead and that the caller
+    /// alone repairs.
     pub fn settle_all_of(&self, owner: u16, woken: &mut Woken) -> Result<()> {
         let mut spot = self.head()?;
         for _ in 0..MANY {
@@ -244,7 +245,9 @@ impl<'s> Rings<'s> {
                     State::Empty | State::Seal => return Ok(()),
                     State::Putting | State::Taken if word.owner().slot == owner => {
                         let here = Place { pos: spot.pos, word, place, at: self.offset(&spot) };
-                        if self.overrule(&here, woken) == Settled::Changed {
+                        let settled = judge::settle_of_dead(self.seg, self.me, place, word);
+                        self.settled(&here, settled, woken);
+                        if settled == Settled::Changed {
                             continue; // look again
                         }
                     }
