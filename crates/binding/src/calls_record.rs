@@ -254,7 +254,7 @@ fn entries(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
 
 fn shape_info(port: &mut Port, js: Js, [word]: [Value; 1]) -> Outcome {
     let word = ShapeWord(port.u32(js, word)?);
-    port.live()?.look(|m, _, out| {
+    port.live()?.look_aside(|m, _, out| {
         let shape = shape::info(m, word.shape())?;
         out.clear();
         let mut wire = Writer(out);

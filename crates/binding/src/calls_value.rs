@@ -37,7 +37,7 @@ fn wrapper_of(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
     if let Some(wrapper) = live.pins.wrappers.wrapper(js, h) {
         return Ok(wrapper);
     }
-    let found = live.look(|m, pins, _| {
+    let found = live.look_aside(|m, pins, _| {
         let cell = pins.cell(h)?;
         convert::load_object(m, cell, pins)
     })?;
@@ -102,7 +102,7 @@ fn array_buffer(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
     if let Some(alive) = live.pins.wrappers.wrapper(js, h) {
         return Ok(alive);
     }
-    let buffer = live.look(|m, pins, _| buffer::info(m, pins.object_of(h, kind::BUFFER)?))?;
+    let buffer = live.look_aside(|m, pins, _| buffer::info(m, pins.object_of(h, kind::BUFFER)?))?;
     let made = map_bytes(live, js, buffer)?;
     live.adopt(js, h, made)?;
     if live.ctx.in_transaction() {

@@ -157,6 +157,17 @@ impl Live {
         })
     }
 
+    /// As [`Live::look`], for what TypeScript asks while it reads an answer: that answer goes on.
+    pub fn look_aside<T>(
+        &mut self,
+        f: impl FnMut(&mut dyn Mem, &mut Pins, &mut Vec<u8>) -> Res<T>,
+    ) -> Result<T, Fault> {
+        let answer = self.pins.wrappers.next_answer();
+        let result = self.look(f);
+        self.pins.wrappers.resume_answer(answer);
+        result
+    }
+
     /// As [`Live::write`], for a closure.
     pub fn change<T>(
         &mut self,

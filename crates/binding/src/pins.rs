@@ -63,6 +63,7 @@ impl Pins {
     /// To be called at the start of each attempt of an operation that may call [`Pins::pin`].
     #[inline(always)]
     pub fn start(&mut self) {
+        self.wrappers.next_answer();
         if !self.fresh.is_empty() {
             self.withdraw_fresh();
         }

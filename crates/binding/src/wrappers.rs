@@ -6,6 +6,10 @@
 //! entries, so the table is never more than about twice as long as what is alive, and no finalizer is needed
 //! (WeakRef and FinalizationRegistry cost 1.5 µs and 300 bytes an object, and in one synchronous loop nothing
 //! dies).
+//!
+//! An answer names handles, and TypeScript asks for their wrappers one after the other; each that it makes turns
+//! the hand. So the hand passes over what the present answer has named: its wrapper may have died since the last
+//! answer, and the next moment somebody asks for it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -25,6 +29,8 @@ pub struct Entry {
     pub kind: u8,
     /// Its wrapper; `None` from the reading that made the handle until the wrapper is adopted.
     wrapper: Option<Ref>,
+    /// The answer that named it last.
+    named: u64,
 }
 
 /// Offsets are multiples of 16 and mostly dense: one multiplication spreads them.
@@ -50,9 +56,22 @@ pub struct Wrappers {
     entries: Vec<Option<Entry>>,
     by_offset: HashMap<Off, u32, BuildHasherDefault<OffsetHasher>>,
     hand: usize,
+    answer: u64,
 }
 
 impl Wrappers {
+    /// Begins the next answer; gives the number of the last one.
+    #[inline(always)]
+    pub fn next_answer(&mut self) -> u64 {
+        self.answer += 1;
+        self.answer - 1
+    }
+
+    /// What was asked since that answer belongs to its reading: it goes on.
+    pub fn resume_answer(&mut self, answer: u64) {
+        self.answer = answer;
+    }
+
     /// The number of entries, free ones too.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -64,11 +83,12 @@ impl Wrappers {
         self.entries.get(handle as usize)?.as_ref()
     }
 
-    /// The handle of the object at `at` that was born as the `birth`th tenant of its block.
+    /// The handle of the object at `at` that was born as the `birth`th tenant of its block, named by this answer now.
     #[inline]
-    pub fn find(&self, at: Off, birth: u16) -> Option<u32> {
+    pub fn find(&mut self, at: Off, birth: u16) -> Option<u32> {
         let &handle = self.by_offset.get(&at)?;
-        let entry = self.get(handle)?;
+        let entry = self.entries.get_mut(handle as usize)?.as_mut()?;
+        entry.named = self.answer;
         (entry.birth == birth).then_some(handle)
     }
 
@@ -79,7 +99,7 @@ impl Wrappers {
         if self.entries.len() <= index {
             self.entries.resize(index + 1, None);
         }
-        self.entries[index] = Some(Entry { at, birth, kind, wrapper: None });
+        self.entries[index] = Some(Entry { at, birth, kind, wrapper: None, named: self.answer });
         self.by_offset.insert(at, handle);
     }
 
@@ -107,6 +127,9 @@ impl Wrappers {
         self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
         let Some(Some(entry)) = self.entries.get(self.hand).copied() else { return };
         let Some(wrapper) = entry.wrapper else { return };
+        if entry.named >= self.answer {
+            return;
+        }
         if js.dereference(wrapper).is_none() {
             let handle = self.hand as u32;
             js.delete_reference(wrapper);
