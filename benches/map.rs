@@ -60,7 +60,7 @@ fn filled(ctx: &mut Ctx, names: &[String]) -> Off {
     map
 }
 
-/// A key that none of the others comes near in the cache.
+/// One of the names, at random: most often not in the first cache.
 fn some<'a>(names: &'a [String], random: &mut Random) -> &'a str {
     &names[random.below(names.len() as u64) as usize]
 }
