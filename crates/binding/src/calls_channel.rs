@@ -1,10 +1,10 @@
 //! Calls on channels.
 
 use std::ffi::CStr;
+use std::ops::Range;
 
 use coheap_heap::objects::cell::Cell;
 use coheap_heap::objects::graph;
-use coheap_heap::objects::wire::Writer;
 use coheap_heap::queue::{Channel, Role, Watch};
 use coheap_heap::segment::{Code, Error};
 use coheap_heap::txn::{Fault, Guard, Mem, Res};
@@ -162,27 +162,41 @@ fn give(port: &mut Port, js: Js, message: Result<Option<Cell>, Fault>) -> Outcom
     }
 }
 
-/// One of several messages: its wire, and the handles that it needs.
+/// One of several messages: where its wire stands in the output, and the handles that it needs.
 struct Loaded {
-    wire: Vec<u8>,
+    wire: Range<usize>,
     handles: Vec<u32>,
 }
+
+/// Bytes of the count in front of several values.
+const COUNT: usize = 4;
 
 fn take_many(port: &mut Port, js: Js, [c, max]: [Value; 2]) -> Outcome {
     let (c, max) = (position(port, js, c)?, port.u32(js, max)?);
     let taken = port.live()?.run_on(c, |channel, ctx, pins, out| {
         pins.start();
+        out.clear();
+        out.extend_from_slice(&[0; COUNT]);
         let load = |m: &mut dyn Mem, guard: Guard, cell: Cell| -> Res<Loaded> {
-            out.clear();
+            let start = out.len();
             let (written, handles) = pins.track(|pins| convert::write(m, guard, cell, pins, out));
-            written.map(|()| Loaded { wire: out.clone(), handles })
+            written.map(|()| Loaded { wire: start..out.len(), handles })
         };
         let messages = channel.take_many(ctx, max as usize, load)?;
-        // a message that was loaded and then taken by somebody else leaves no handle
+        // a message that was loaded and then taken by somebody else leaves no handle and no wire
         pins.keep_only(messages.iter().flat_map(|message| &message.handles));
-        out.clear();
-        Writer(out).u32(messages.len() as u32);
-        messages.iter().for_each(|message| out.extend_from_slice(&message.wire));
+        let mut end = COUNT;
+        let in_place = messages.iter().all(|message| {
+            let follows = message.wire.start == end;
+            end = message.wire.end;
+            follows
+        });
+        if !(in_place && end == out.len()) {
+            let head = 0..COUNT;
+            let ranges = std::iter::once(&head).chain(messages.iter().map(|message| &message.wire));
+            *out = ranges.flat_map(|range| &out[range.clone()]).copied().collect();
+        }
+        out[..COUNT].copy_from_slice(&(messages.len() as u32).to_le_bytes());
         Ok(messages.len())
     });
     match taken {

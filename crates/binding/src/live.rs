@@ -93,6 +93,22 @@ impl<C: Call> Attempt<'_, C> {
     }
 }
 
+/// Runs an operation, again with more room for handles while that is what it lacks.
+#[inline]
+fn with_room<T>(
+    ctx: &mut Ctx,
+    pins: &mut Pins,
+    out: &mut Vec<u8>,
+    mut f: impl FnMut(&mut Ctx, &mut Pins, &mut Vec<u8>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let mut result = f(ctx, pins, out);
+    while is_no_room(&result) {
+        ctx.reserve_handles(MORE_HANDLES.max(2 * pins.wrappers.len()))?;
+        result = f(ctx, pins, out);
+    }
+    result
+}
+
 impl Live {
     /// A heap that was just joined.
     pub fn new(mut ctx: Ctx) -> Result<Live, Error> {
@@ -183,20 +199,14 @@ impl Live {
 
     /// Runs something that calls [`Pins::start`] at the start of each of its attempts, with room for the handles that
     /// it publishes.
+    #[inline]
     pub fn run<T>(
         &mut self,
-        mut f: impl FnMut(&mut Ctx, &mut Pins, &mut Vec<u8>) -> Result<T, Fault>,
+        f: impl FnMut(&mut Ctx, &mut Pins, &mut Vec<u8>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let Live { ctx, pins, out, .. } = self;
-        let mut result = f(ctx, pins, out);
-        while is_no_room(&result) {
-            ctx.reserve_handles(MORE_HANDLES.max(2 * pins.wrappers.len()))?;
-            result = f(ctx, pins, out);
-        }
-        if result.is_ok() && !pins.has_fresh() {
-            return result;
-        }
-        self.settle(result)
+        let result = with_room(ctx, pins, out, f);
+        self.finish(result)
     }
 
     /// As [`Live::run`], on a channel.
@@ -206,10 +216,10 @@ impl Live {
         c: usize,
         mut f: impl FnMut(&Channel, &mut Ctx, &mut Pins, &mut Vec<u8>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let channel = std::mem::take(&mut self.channels);
-        let result = self.run(|ctx, pins, out| f(&channel[c], ctx, pins, out));
-        self.channels = channel;
-        result
+        let Live { ctx, pins, out, channels, .. } = self;
+        let channel = &channels[c];
+        let result = with_room(ctx, pins, out, |ctx, pins, out| f(channel, ctx, pins, out));
+        self.finish(result)
     }
 
     /// Pins an object that this thread has just made, or has a handle on.
@@ -220,6 +230,14 @@ impl Live {
                 pinned => return pinned,
             }
         }
+    }
+
+    #[inline]
+    fn finish<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
+        if result.is_ok() && !self.pins.has_fresh() {
+            return result;
+        }
+        self.settle(result)
     }
 
     #[cold]
