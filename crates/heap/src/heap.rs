@@ -12,6 +12,7 @@ use coheap_txn::{Ctx, Fault, Guard, HandleTable, Mem, Res, TxnOptions};
 
 use crate::channel::Channel;
 use crate::data::Data;
+use crate::deaths::{Deaths, Watcher};
 use crate::live::{Object, Record};
 use crate::open::{self, Mode, Options};
 use crate::stats::{self, Stats};
@@ -228,6 +229,18 @@ impl Heap {
     /// Everyone who has joined.
     pub fn participants(&self) -> Vec<ParticipantInfo> {
         stats::participants(self.inner.ctx.borrow().segment())
+    }
+
+    /// Deaths of participants, from now on: each [`Deaths::look`] buries the dead and tells who they were.
+    pub fn deaths(&self) -> Deaths {
+        Deaths::new(self.inner.ctx.borrow().segment())
+    }
+
+    /// Calls `died` on a thread of its own for each participant that dies, until the watcher is dropped: at the latest with
+    /// the heap, which it must not outlive. One a heap and thread.
+    pub fn on_death(&self, died: impl FnMut(ParticipantInfo) + Send + 'static) -> Result<Watcher> {
+        let ctx = self.inner.ctx.borrow();
+        Watcher::start(ctx.segment(), ctx.participant(), died)
     }
 
     /// Walks the heap and tells what cannot be.

@@ -9,6 +9,7 @@
 
 mod channel;
 mod data;
+pub mod deaths;
 mod heap;
 mod live;
 pub mod open;
@@ -18,6 +19,7 @@ pub mod verify;
 
 pub use channel::Channel;
 pub use data::Data;
+pub use deaths::{Deaths, Watcher};
 pub use heap::Heap;
 pub use live::{Array, Bytes, Map, Object, Record, Set};
 pub use open::{Info, Options};

@@ -97,8 +97,11 @@ pub fn segment(mode: Mode, name: &str, options: &Options) -> Result<Arc<Segment>
     }
 }
 
-/// Joins a heap as one more thread.
+/// Joins a heap as one more thread, after burying the dead and finishing what they left undone. What makes no sense of
+/// that is met again by whoever needs it.
 pub fn join(segment: &Arc<Segment>, options: &Options) -> Result<Ctx> {
+    coheap_txn::on_recovery(coheap_queue::recover);
+    let _ = coheap_txn::sweep(segment);
     Ctx::new(segment.join(options.thread)?, options.patience_ms)
 }
 

@@ -79,6 +79,8 @@ impl RowState {
 pub struct ParticipantInfo {
     /// Its id.
     pub id: u16,
+    /// Which tenant of that id it is.
+    pub generation: u32,
     /// Its process, in that process's own pid namespace.
     pub pid: u32,
     /// Its thread, as it named itself when joining.
@@ -284,6 +286,7 @@ impl Segment {
             }
             let info = ParticipantInfo {
                 id,
+                generation: state.generation(),
                 pid: row.pid.load(Ordering::Relaxed) as u32,
                 thread: row.thread.load(Ordering::Relaxed),
                 since: row.since.load(Ordering::Relaxed),

@@ -4,6 +4,14 @@
 //! a folder, meant to be the root of a tmpfs of one's own.
 
 #[cfg(target_os = "linux")]
+mod deaths_linux;
+#[cfg(target_os = "linux")]
+pub(crate) use deaths_linux::DeathWatch;
+#[cfg(not(target_os = "linux"))]
+mod deaths_naps;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use deaths_naps::DeathWatch;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::Object as System;
