@@ -10,7 +10,7 @@ use coheap_segment::word::NOBODY;
 use coheap_segment::{INLINE_REDO, Status, StatusWord, Word};
 
 use crate::barrier;
-use crate::contend::release;
+use crate::contend::{DRAWN, release};
 use crate::core::{Core, check_version};
 use crate::mem::{Fault, Res};
 use crate::party::{Hand, Party};
@@ -196,8 +196,10 @@ impl TxnMem<'_> {
         if !self.t.parties.is_empty() {
             self.each_party(|party, hand| party.prepare(hand))?;
         }
+        // From here on plain reads no longer pass us: see `Holder::has_drawn`.
+        record.wv.store(DRAWN, Relaxed);
         // Our C's are visible before we look at the clock and at what we have read: of two transactions that each
-        // read what the other writes, at least one sees the other's C (model/write-skew.pml).
+        // read what the other writes, at least one sees the other's C (model/write-skew.pml). So is DRAWN.
         barrier::fence_after_rmw();
         // AcqRel: Release pairs with the Acquire of who samples the clock: a snapshot at or after `wv` sees our C's.
         let wv = self.segment.header().clock.fetch_add(1, AcqRel).max(newest) + 1;
@@ -279,7 +281,9 @@ fn end(core: &mut Core, t: &mut Txn, writes: bool) {
         }
         t.slot.free_replaced(core);
     }
-    t.slot.keep_fresh();
+    if t.keeps_fresh {
+        t.slot.keep_fresh();
+    }
     t.slot.built();
     t.slot.go_idle();
     t.stage = Stage::Ended;

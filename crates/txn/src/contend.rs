@@ -35,6 +35,8 @@ pub(crate) mod flag {
     pub(crate) const RESERVES_ALL: u64 = 8;
 }
 
+/// What a slot's `wv` says from right before the clock is read until the version is there; 0 before.
+pub(crate) const DRAWN: u64 = 1;
 /// How long to look at a word before sleeping.
 pub(crate) const SPIN: Duration = Duration::from_micros(25);
 /// A sleep between processes is never longer: a ring can be lost with its ringer.
@@ -118,6 +120,18 @@ impl Holder {
         if self.record.status.compare_exchange(self.status.0, aborted.0, AcqRel, Relaxed).is_ok() {
             core.stats.wounds += 1;
         }
+    }
+
+    /// True once the attempt is about to draw its version from the clock, false only if it had not done so when this was
+    /// loaded. To be followed by a look whether it [`Holder::stands`].
+    ///
+    /// A plain read may pass a PREPARING owner, and is then ordered before it, together with all that ended before
+    /// the read. So none of that may have a later version than the owner will: else a transaction whose snapshot lies
+    /// between the two sees the owner's change and misses the others, which is no order at all.
+    pub(crate) fn has_drawn(&self) -> bool {
+        // Acquire: the look at the status comes after it. Pairs with the fence between the store of DRAWN and the
+        // addition to the clock: 0 here means that the addition is yet to come.
+        self.record.wv.load(Acquire) != 0
     }
 
     /// Still in the same attempt and state?
@@ -240,7 +254,11 @@ impl Wait {
         let (at, word, seen) = place;
         if self.elapsed() >= SPIN {
             if core.segment().slot_owner_is_dead(holder.slot) {
-                recover::recover(core.shared(), holder.slot)?;
+                if recover::recover(core.shared(), holder.slot)? {
+                    return Ok(());
+                }
+                // somebody else is at it, who may be slow
+                self.pause(core, place, holder, own, NAP);
                 return Ok(());
             }
             // Read between two looks at word and status, which must not move. Twice, a nap apart: the next intent
@@ -262,7 +280,8 @@ impl Wait {
 
 /// The youngest contender: a single operation, or a plain read. It waits for its turn, and after the holder's
 /// patience is over it aborts the holder. Comes back when the word is worth another look.
-pub(crate) fn single(core: &mut Core, wait: &mut Wait, at: Off, reads: bool) -> Result<()> {
+/// True if it has waited for somebody.
+pub(crate) fn single(core: &mut Core, wait: &mut Wait, at: Off, reads: bool) -> Result<bool> {
     let segment = core.segment();
     let word = segment.word(at)?;
     // Acquire: the first half of the verdict, see `judge`.
@@ -272,24 +291,29 @@ pub(crate) fn single(core: &mut Core, wait: &mut Wait, at: Off, reads: bool) -> 
         Verdict::Takeable => {
             strip(segment, at, word, seen);
         }
-        Verdict::Deciding(holder) => wait.pause_deciding(core, (at, word, seen), &holder, None)?,
-        // a plain read of an undecided commit does not wait
-        Verdict::Undecided(_) if reads => {}
+        Verdict::Deciding(holder) => {
+            wait.pause_deciding(core, (at, word, seen), &holder, None)?;
+            return Ok(true);
+        }
+        // a plain read does not wait for a commit that has not drawn its version
+        Verdict::Undecided(holder) if reads && !holder.has_drawn() => {}
         Verdict::Undecided(holder) => {
-            let Some(about) = holder.about() else { return Ok(()) };
+            let Some(about) = holder.about() else { return Ok(false) };
             let limit = about.patience(core);
             let waited = wait.elapsed();
             let own = segment.slot_participant(holder.slot) == Some(core.me());
             if own || about.overdue || waited >= limit {
                 holder.abort(core);
-            } else if waited > SPIN && segment.slot_owner_is_dead(holder.slot) {
-                recover::recover(core.shared(), holder.slot)?;
-            } else {
+            } else if waited <= SPIN
+                || !segment.slot_owner_is_dead(holder.slot)
+                || !recover::recover(core.shared(), holder.slot)?
+            {
                 wait.pause(core, (at, word, seen), &holder, None, limit - waited);
+                return Ok(true);
             }
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Takes our owner fields off a word in roll-back or after a decision, if they are still there; C = 1 gives it a new

@@ -7,6 +7,7 @@ use std::time::Duration;
 use coheap_segment::{Code, Error, Off, Participant, ParticipantRecord, Result, Segment, SlotRecord};
 use coheap_slab::Allocator;
 
+use crate::barrier;
 use crate::mem::{Fault, Res};
 
 /// No write gives a word this version or a later one: the heap has to be opened alone and renumbered.
@@ -124,5 +125,9 @@ pub(crate) fn advance_clock(segment: &Segment, met: u64, guard: Off) -> Result<u
     }
     // AcqRel: Release publishes that somebody has a snapshot this late (pairs with `next_version`); Acquire pairs
     // with the fetch-add of commits: their C is seen by the validation that follows.
-    Ok(clock.fetch_max(met, AcqRel).max(met))
+    let now = clock.fetch_max(met, AcqRel).max(met);
+    // A single operation sets C, fences, looks at the clock; we advance the clock, fence, look at C: one of the two sees
+    // the other. (With load-exclusive and store-exclusive a later load can overtake the store of the RMW.)
+    barrier::fence_after_rmw();
+    Ok(now)
 }

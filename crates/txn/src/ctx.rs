@@ -144,18 +144,19 @@ impl Ctx {
                 Err(Fault::Error(e)) if mem.check() => return Err(Fault::Error(e)),
                 _ => {}
             }
-            if !wait.waiting() {
+            // whoever waits for its turn is not in vain here
+            if !self.look_at(&mut wait, mem.guard(), true)? {
                 tries += 1;
             }
-            self.look_at(&mut wait, mem.guard(), true)?;
         }
         let reserves = tries == OPTIMISTIC;
         self.internal(&mut a, TxnOptions { reserve_reads: reserves, ..TxnOptions::default() }, false)
     }
 
-    pub(crate) fn look_at(&mut self, wait: &mut Wait, guard: Off, reads: bool) -> Result<()> {
+    /// True if it has waited for somebody.
+    pub(crate) fn look_at(&mut self, wait: &mut Wait, guard: Off, reads: bool) -> Result<bool> {
         if guard == 0 {
-            return Ok(());
+            return Ok(false);
         }
         contend::single(&mut self.core, wait, guard, reads)
     }
@@ -222,19 +223,25 @@ impl Ctx {
                     }
                 }
             }
-            if !wait.waiting() {
+            // whoever waits for its turn is not in vain here
+            if !self.look_at(&mut wait, guard, false)? {
                 tries += 1;
             }
-            self.look_at(&mut wait, guard, false)?;
         }
         self.internal(&mut a, TxnOptions::default(), true)
     }
 
     /// A transaction of its own for a single operation.
-    fn internal<A: Attempt>(&mut self, a: &mut A, options: TxnOptions, writes: bool) -> Res<A::Out> {
+    pub(crate) fn internal<A: Attempt>(
+        &mut self,
+        a: &mut A,
+        options: TxnOptions,
+        writes: bool,
+    ) -> Res<A::Out> {
         self.core.stats.escalations += 1;
         let Ctx { own, core, .. } = self;
         own.begin(core, options, true);
+        own.keeps_fresh = writes;
         let mut repeats = 0;
         loop {
             let mut mem = TxnMem::new(core, own);

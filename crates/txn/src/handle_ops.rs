@@ -9,10 +9,13 @@ use coheap_segment::{Off, Result, Segment};
 
 use crate::contend::Wait;
 use crate::ctx::Ctx;
+use crate::direct::DirectMem;
 use crate::handles::Handles;
-use crate::mem::{Fault, Res};
-use crate::op::{Generic, Op};
+use crate::mem::{Fault, Mem, Res};
+use crate::op::{Attempt, Generic, Op};
 use crate::snapshot::SnapshotMem;
+use crate::transaction::TxnOptions;
+use crate::txn_mem::TxnMem;
 
 /// What a read that ends in a handle gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +134,14 @@ impl Ctx {
             }
             self.look_at(&mut wait, mem.guard(), true)?;
         }
-        self.transaction(Default::default(), |ctx| ctx.read_handle_in(0, op, &mut known))
+        // As one operation, not as a transaction of the caller's: what it has built ahead stays so.
+        self.reserve_handles(1)?;
+        let mut attempt = Publishing { op, known, table: self.handle_table(), new: None };
+        let found = self.internal(&mut attempt, TxnOptions::default(), false);
+        if found.is_err() {
+            attempt.withdraw();
+        }
+        found
     }
 
     fn protect(
@@ -166,5 +176,54 @@ impl Ctx {
             }
         }
         Ok(Found { value, handle })
+    }
+}
+
+/// A read that publishes a handle on what it finds, in each attempt anew.
+struct Publishing<'o, O, K> {
+    op: &'o mut O,
+    known: K,
+    table: HandleTable,
+    /// What the last attempt has published.
+    new: Option<u32>,
+}
+
+impl<O, K> Publishing<'_, O, K> {
+    fn withdraw(&mut self) {
+        if let Some(handle) = self.new.take() {
+            self.table.withdraw(handle);
+        }
+    }
+    fn run<M: Mem, T>(&mut self, m: &mut M) -> Res<Found<T>>
+    where
+        O: Op<Out = (T, Off)>,
+        K: FnMut(Off) -> Option<u32>,
+    {
+        self.withdraw();
+        let (value, at) = self.op.run(m)?;
+        if at == 0 {
+            return Ok(Found { value, handle: None });
+        }
+        let handle = match (self.known)(at) {
+            Some(handle) => Some(handle),
+            None => {
+                self.new = self.table.publish(at)?;
+                self.new
+            }
+        };
+        Ok(Found { value, handle })
+    }
+}
+
+impl<T, O: Op<Out = (T, Off)>, K: FnMut(Off) -> Option<u32>> Attempt for Publishing<'_, O, K> {
+    type Out = Found<T>;
+    fn snapshot(&mut self, m: &mut SnapshotMem) -> Res<Found<T>> {
+        self.run(m)
+    }
+    fn direct(&mut self, m: &mut DirectMem<'_>) -> Res<Found<T>> {
+        self.run(m)
+    }
+    fn txn(&mut self, m: &mut TxnMem<'_>) -> Res<Found<T>> {
+        self.run(m)
     }
 }

@@ -2,7 +2,7 @@
 //! (a message into a ring), and [`Party`], claims that are decided by a transaction's commit.
 
 use std::any::Any;
-use std::sync::atomic::Ordering::{AcqRel, Release};
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 
 use coheap_segment::{Off, Result, Segment, SlotRecord, Status};
 use coheap_slab::Block;
@@ -59,7 +59,10 @@ impl Hand<'_> {
     /// Begins a single operation: status DIRECT, visible to all before any later CAS. Gives its tag. Not inside of a
     /// transaction's attempt.
     pub fn begin(&mut self) -> u8 {
-        self.slot.record.intent[0].store(0, std::sync::atomic::Ordering::Relaxed);
+        // Whoever recovers us finds no intent, and not the log of the slot's last transaction.
+        self.slot.record.intent[0].store(0, Relaxed);
+        self.slot.record.locks_len.store(0, Relaxed);
+        self.slot.record.redo_len.store(0, Relaxed);
         // A swap, not a store: it is also the full fence before whatever the caller loads next.
         self.slot.record.status.swap(self.slot.status(Status::Direct), AcqRel);
         barrier::fence_after_rmw();

@@ -150,8 +150,10 @@ impl TxnMem<'_> {
             holder.abort(self.core);
             return Ok(());
         }
-        if t.wait.elapsed() > SPIN && self.segment.slot_owner_is_dead(holder.slot) {
-            recover::recover(self.core.shared(), holder.slot)?;
+        if t.wait.elapsed() > SPIN
+            && self.segment.slot_owner_is_dead(holder.slot)
+            && recover::recover(self.core.shared(), holder.slot)?
+        {
             return Ok(());
         }
         // our looks are steps: who waits for us need not despair of us

@@ -2,11 +2,15 @@
 //! own. Synchronous scope: what runs between [`Ctx::enter`] and [`Ctx::leave`] belongs to the transaction, and nothing
 //! else does.
 
-use coheap_segment::{Code, Error, Off, Result};
+use std::sync::atomic::Ordering::Relaxed;
+
+use coheap_segment::{Code, Error, Off, Result, Status, StatusWord};
 
 use crate::commit::{commit, roll_back};
+use crate::core::Core;
 use crate::ctx::Ctx;
 use crate::mem::{Fault, Res};
+use crate::recover;
 use crate::slot::SlotState;
 use crate::transaction::{Blocker, Stage, Txn, TxnOptions};
 
@@ -234,17 +238,18 @@ impl Ctx {
         Ok(t)
     }
 
-    /// After a panic in the middle of an operation: whatever was under way is undone.
+    /// After a panic in the middle of an operation: whatever was under way is undone or, if it was decided, finished, as it
+    /// would be after the thread's death.
     pub fn after_panic(&mut self) {
         self.leave();
-        if self.own.stage == Stage::Active {
-            roll_back(&mut self.core, &mut self.own, false);
-        }
-        self.own.stage = Stage::Ended;
         self.ambient = None;
-        for t in self.explicit.iter_mut().flatten() {
-            if t.stage == Stage::Active {
-                roll_back(&mut self.core, t, false);
+        tidy(&mut self.core, &mut self.own);
+        self.own.stage = Stage::Ended;
+        for i in 0..self.explicit.len() {
+            if let Some(t) = &mut self.explicit[i]
+                && tidy(&mut self.core, t)
+            {
+                self.end_explicit(i);
             }
         }
         self.forget_pending();
@@ -310,4 +315,25 @@ impl Ctx {
             self.core.segment().release_slot(t.slot.id);
         }
     }
+}
+
+/// Brings the slot of a transaction that a panic has left somewhere to rest. True: what it was about had been decided.
+fn tidy(core: &mut Core, t: &mut Txn) -> bool {
+    // Relaxed: DIRECT and COMMITTED are ours alone.
+    let status = StatusWord(t.slot.record.status.load(Relaxed)).status();
+    let decided = matches!(status, Some(Status::Direct | Status::Committed));
+    if decided {
+        // An error would be a corrupt log of our own: then the slot stays as it is, and is met as such.
+        let _ = recover::finish(core.shared(), t.slot.id, t.slot.record);
+        t.slot.seq = StatusWord(t.slot.record.status.load(Relaxed)).seq();
+        // Linked or not, nobody knows: to the collector.
+        t.slot.keep_fresh();
+        t.slot.built();
+        t.slot.frees.clear();
+        t.forget_committed();
+        t.stage = Stage::Ended;
+    } else if t.stage == Stage::Active {
+        roll_back(core, t, false);
+    }
+    decided
 }

@@ -197,13 +197,16 @@ impl SlotState {
         self.frees.truncate(kept);
     }
 
-    /// Keeps the fresh list of a long transaction short. Nobody remembers a position in it.
-    pub(crate) fn compact_fresh(&mut self) {
+    /// Keeps the fresh list of a long transaction short. Nobody remembers a position in it. True: the list has to be
+    /// written again.
+    pub(crate) fn compact_fresh(&mut self) -> bool {
         self.build();
-        if self.fresh.compact() {
+        let shorter = self.fresh.compact();
+        if shorter {
             // `building` is odd, so the list may be out of date until it is written again
             self.unlist(0);
         }
+        shorter
     }
 
     /// Brings a fresh block to life.

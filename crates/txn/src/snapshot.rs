@@ -44,7 +44,8 @@ impl SnapshotMem {
         if let Some(holder) = &self.undecided {
             // Status first, then the word: at this load the owner had stored nothing, and it has had the word since
             // before the first load, for {owner, tag, C 1, version} never recurs. What was read is the old value.
-            return holder.stands()
+            return !holder.has_drawn()
+                && holder.stands()
                 && Word(word.load(Relaxed)).without_waiters() == self.seen.without_waiters();
         }
         Word(word.load(Relaxed)).seen() == self.seen.seen()
@@ -78,7 +79,9 @@ impl SnapshotMem {
     #[cold]
     fn enter_changing(&mut self, guard: Guard, word: &AtomicU64, seen: Word) -> Res<()> {
         match judge(self.segment, guard.0, word, seen)? {
-            Verdict::Undecided(holder) if holder.status.status() == Some(Status::Preparing) => {
+            Verdict::Undecided(holder)
+                if holder.status.status() == Some(Status::Preparing) && !holder.has_drawn() =>
+            {
                 self.undecided = Some(holder);
                 Ok(())
             }

@@ -9,7 +9,7 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
-use coheap_segment::{Off, Status, StatusWord, monotonic_ms};
+use coheap_segment::{Off, Status, StatusWord, Word, monotonic_ms};
 
 use crate::contend::{About, Wait, flag};
 use crate::core::Core;
@@ -109,6 +109,8 @@ pub(crate) struct Txn {
     pub(crate) options: TxnOptions,
     /// A single operation that needed a transaction: it is impatient.
     pub(crate) internal: bool,
+    /// The commit makes its fresh blocks part of the heap. An escalated read has none; those built ahead stay so.
+    pub(crate) keeps_fresh: bool,
     pub(crate) stage: Stage,
     pub(crate) age: u64,
     pub(crate) rv: u64,
@@ -146,6 +148,7 @@ impl Txn {
             slot,
             options: TxnOptions::default(),
             internal: false,
+            keeps_fresh: true,
             stage: Stage::Ended,
             age: 0,
             rv: 0,
@@ -175,6 +178,7 @@ impl Txn {
     pub(crate) fn begin(&mut self, core: &Core, options: TxnOptions, internal: bool) {
         self.options = options;
         self.internal = internal;
+        self.keeps_fresh = true;
         self.failures = 0;
         self.reserve_all = false;
         self.hot.clear();
@@ -200,6 +204,7 @@ impl Txn {
         r.intent[0].store(0, Relaxed);
         r.locks_len.store(0, Relaxed);
         r.redo_len.store(0, Relaxed);
+        r.wv.store(0, Relaxed);
         self.publish_flags(false);
         self.wait = Wait::default();
         self.blocker = None;
@@ -265,6 +270,15 @@ impl Txn {
         self.slot.record.status.load(Acquire) == self.active
     }
 
+    /// The word of a locked entry is still as we took it (with C or not).
+    #[inline(always)]
+    pub(crate) fn holds(&self, i: usize) -> bool {
+        let e = &self.entries.items()[i];
+        let mine = Word::new(self.slot.id, self.slot.tag(), e.version, false);
+        // Acquire: what is looked at next comes after it.
+        Word(e.word.load(Acquire)).without_waiters() & !1 == mine.0
+    }
+
     /// Older than that one?
     pub(crate) fn elder_than(&self, other: &About) -> bool {
         (self.age, self.slot.id) < other.age
@@ -292,12 +306,16 @@ impl Txn {
     /// The operation is part of the transaction now. `ERR_COHEAP_OUT_OF_MEMORY`: it has to be undone instead.
     #[inline]
     pub(crate) fn keep_op(&mut self, core: &mut Core) -> Res<()> {
-        if self.slot.frees.len() > self.op_frees {
-            self.slot.free_own_replaced(core, self.op_frees);
-            self.slot.compact_fresh();
-        }
+        // First what can fail: afterwards nothing is freed that an undone operation would still refer to.
         if !self.slot.fresh.is_empty() {
             self.slot.list_fresh(core)?;
+        }
+        if self.slot.frees.len() > self.op_frees {
+            self.slot.free_own_replaced(core, self.op_frees);
+            if self.slot.compact_fresh() {
+                // has room: the list is shorter than it was
+                self.slot.list_fresh(core)?;
+            }
         }
         self.slot.built();
         Ok(())

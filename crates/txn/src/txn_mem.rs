@@ -86,9 +86,11 @@ impl<'a> TxnMem<'a> {
             let t = &mut *self.t;
             let e = t.entries.get_mut(i);
             if e.locked {
-                // Nobody can have taken the word while the attempt stands.
                 e.used = true;
-                return if t.stands() { Ok(value) } else { Err(Fault::Aborted) };
+                // Nobody takes the word while the attempt stands, but for a thief who judged an attempt of ours with this
+                // very tag, sixteen or more ago, and was stopped: it takes a word with C = 0 (the one that it judged may
+                // recur). So both are looked at: ours since the reservation, the value is of its version.
+                return if t.holds(i) && t.stands() { Ok(value) } else { Err(Fault::Aborted) };
             }
             let now = Word(e.word.load(Relaxed));
             if now.version() == e.version && !now.changing() {

@@ -38,9 +38,13 @@ impl TxnMem<'_> {
     #[inline]
     fn validate_entry(&mut self, i: usize) -> Res<()> {
         let e = &self.t.entries.items()[i];
-        // ours as long as the attempt stands, which the caller looks at (the decision is a CAS)
-        if !e.used || e.locked {
+        if !e.used {
             return Ok(());
+        }
+        if e.locked {
+            // Ours as long as the attempt stands, which the caller looks at (the decision is a CAS); but see `read` for the
+            // thief of a wrapped tag. What is written has been compared by the CAS that set C, what is only read not.
+            return if self.t.holds(i) { Ok(()) } else { Err(Fault::Aborted) };
         }
         // Acquire: the loads of validation stay in order and behind the clock.
         let seen = Word(e.word.load(Acquire));
