@@ -37,7 +37,9 @@ const start = (file, ...args) => {
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), [heap.name, ...args.map(String)])
   children.push(child)
   return once(child, 'exit').then(([code]) => {
-    if (code !== 0) throw new Error(`${file} ended with ${code ?? child.signalCode}`)
+    if (code === 0) return
+    for (const other of children) other.kill()
+    throw new Error(`${file} ended with ${code ?? child.signalCode}`)
   })
 }
 
@@ -48,7 +50,7 @@ const empty = heap.channel('empty')
 for (let i = 0; i < 2 * CONSUMERS; i++) {
   await empty.put({ rows: 0, origin: new Uint16Array(BATCH), delay: new Int16Array(BATCH) })
 }
-heap.channel('full', { capacity: 64 })
+heap.channel('full', { capacity: 16 })
 
 const began = performance.now()
 await Promise.all([
