@@ -117,6 +117,8 @@ impl Port {
     pub fn leave(&mut self, js: Option<Js>) {
         let Some(live) = self.live.take() else { return };
         live.leave(js);
+        // the port itself stays until its environment ends, for its callbacks may still be called
+        (self.text, self.text2) = (Text::default(), Text::default());
         if let Some(js) = js {
             self.staging.release(js);
         }
@@ -151,6 +153,13 @@ impl Port {
         let Port { live, staging, state, .. } = self;
         let live = live.as_deref_mut().ok_or(Port::CLOSED)?;
         convert::deliver_wire(js, state, staging, &mut live.out)
+    }
+
+    /// After a panic nobody knows what was half done: leaving the heap undoes it all, as the end of the thread would.
+    #[cold]
+    fn panicked(&mut self, js: Js) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.leave(Some(js))));
+        self.fail(js, INTERNAL.into());
     }
 
     /// Tells a failure in the state buffer.
@@ -205,7 +214,7 @@ pub unsafe fn enter<const N: usize>(
             std::ptr::null_mut()
         }
         Err(_) => {
-            port.fail(js, INTERNAL.into());
+            port.panicked(js);
             std::ptr::null_mut()
         }
     }
