@@ -3,11 +3,12 @@
 use std::cell::{Cell as Counter, RefCell};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coheap_objects::cell::Cell;
 use coheap_objects::{graph, value as by_value};
-use coheap_segment::{Code, Error, Info, ParticipantInfo, Result};
+use coheap_segment::{Code, Error, Info, ParticipantInfo, Result, Segment};
 use coheap_txn::{Ctx, Fault, Guard, HandleTable, Mem, Res, TxnOptions};
 
 use crate::channel::Channel;
@@ -150,6 +151,11 @@ impl Heap {
     /// Removes a name; false if there was none. A heap in use lives on until its last user leaves.
     pub fn unlink(name: &str, dir: Option<&Path>) -> Result<bool> {
         open::unlink(name, dir)
+    }
+
+    /// The segment that it lives in.
+    pub fn segment(&self) -> Arc<Segment> {
+        self.inner.ctx.borrow().segment().clone()
     }
 
     /// Its name.
