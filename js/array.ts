@@ -9,13 +9,13 @@
 import type { Attachment, Window } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
 import { methods } from './array-methods.js'
-import { ABSENT, ASK, immediate, remember, scratchF, type ChildCache } from './cells.js'
+import { ABSENT, ASK, immediate, keep, scratchF, type ChildCache } from './cells.js'
 import { fail } from './errors.js'
 import { inspectArray } from './inspect.js'
 import { Status, Tag } from './port.js'
 import { isDefaultDescriptor, setOnReceiver } from './record.js'
 import { UNKNOWN } from './shapes.js'
-import { targets, type Target } from './target.js'
+import { proxyTargetOf, targetOf, type Target } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
 
@@ -65,7 +65,7 @@ export class ArrayTarget extends Array<never> implements Target, ChildCache {
 
   /** Node prints a Proxy by its target. */
   [custom](depth: number, options: object, inspect: unknown): unknown {
-    return inspectArray(targets.get(this) as unknown as ArrayTarget, depth, options, inspect)
+    return inspectArray(targetOf(this) as unknown as ArrayTarget, depth, options, inspect)
   }
 }
 
@@ -78,10 +78,15 @@ export function makeArray(attachment: Attachment, h: number, at: number): Target
   return target
 }
 
+/** The array whose method was looked up last: most likely what it is called on. */
+let last: ArrayTarget | undefined
+
 /** What stands behind `value` if it is an array of a heap. */
 export function arrayTarget(value: unknown): ArrayTarget | undefined {
-  const target = targets.get(value as object)
-  return target instanceof ArrayTarget ? target : undefined
+  const t = last
+  if (t !== undefined && t.self === value) return t
+  const target = typeof value === 'object' && value !== null ? proxyTargetOf(value) : undefined
+  return target?.tag === Tag.ARRAY ? (target as ArrayTarget) : undefined
 }
 
 /** Reads the identity block anew. False: it is changing, or sparse, or destroyed: ask. */
@@ -98,9 +103,10 @@ function look(t: ArrayTarget): boolean {
   t.head = head
   t.capacity = capacity
   if (body !== 0) {
-    t.cells = t.attachment.window(body).f64
-    t.base = (wordIn(body) + CELLS / 4) / 2
-    if (t.base + capacity > t.cells.length) return false
+    const window = t.attachment.blockWindow(body, CELLS + 8 * capacity)
+    if (window === undefined) return false
+    t.cells = window.f64
+    t.base = (wordIn(body) + CELLS / 4) >> 1
   }
   t.seen = version
   return true
@@ -128,20 +134,26 @@ export function element(t: ArrayTarget, index: number): unknown {
   }
   const a = t.attachment
   a.use(t)
-  return answer(t, a.port.at(t.h, index))
+  const version = t.u32[t.low]
+  const value = answer(t, a.port.at(t.h, index))
+  if (typeof value === 'object' && value !== null && index >= 0) remember(t, index, value, version)
+  return value
 }
 
 function answer(t: ArrayTarget, value: unknown): unknown {
   const a = t.attachment
   const status = a.state[0]
-  if (status === Status.OK) {
-    if (typeof value === 'object' && value !== null) remember(t, value)
-    return value
-  }
-  if (status === Status.ABSENT) return ABSENT
-  const settled = a.settle()
-  if (status === Status.OBJECT) remember(t, settled as object)
-  return settled
+  return status === Status.OK ? value : status === Status.ABSENT ? ABSENT : a.settle()
+}
+
+/** Keeps the child that an element was just found to be, under the bits of the cell that refers to it. */
+function remember(t: ArrayTarget, index: number, child: object, version: number): void {
+  // the cell still holds what was answered if nothing has changed since before the call
+  if (t.attachment.gate !== 0 || t.seen !== version || index >= t.count) return
+  let i = t.head + index
+  if (i >= t.capacity) i -= t.capacity
+  scratchF[0] = t.cells[t.base + i]
+  if (Atomics.load(t.u32, t.low) === version) keep(t, child)
 }
 
 /** The length. */
@@ -238,6 +250,7 @@ const handler: ProxyHandler<ArrayTarget> = {
     }
     const value = named(t, key)
     if (value !== ABSENT) return value
+    last = t
     return methods.get(key) ?? (Reflect.get(Array.prototype, key, receiver) as unknown)
   },
 

@@ -13,10 +13,12 @@ import { makeArray } from './array.js'
 import { makeRecord, RecordTarget } from './record.js'
 import { makeMap } from './map.js'
 import { makeSet } from './set.js'
-import { tagName, targets, type Target } from './target.js'
+import { tagName, targetOf, tie, type Target } from './target.js'
 import { kindName, makeView } from './view-kinds.js'
 import { Waits } from './waiting.js'
 
+/** Where the header says how much is committed, in words of 4 bytes (`crates/segment/src/layout.rs`). */
+const COMMITTED = 0xc0 / 4
 /** The bytes of a window but the last one's. */
 const WINDOW = 2 ** 32 - 65536
 
@@ -233,7 +235,7 @@ export class Attachment {
   }
 
   private handleOf(value: object, path: () => string): number {
-    const target = targets.get(value)
+    const target = targetOf(value)
     if (target === undefined) return 0
     if (target.attachment !== this) {
       throw fail('ERR_COHEAP_WRONG_HEAP', `a ${tagName(target.tag)} of another heap cannot be stored: ${path()}`)
@@ -381,19 +383,18 @@ export class Attachment {
       default:
         throw fail('ERR_COHEAP_CORRUPT', `an object of the unknown kind ${tag}`)
     }
-    targets.set(target.self, target)
     return this.adopt(target)
   }
 
   private wrapBytes(h: number, tag: number, at: number, bytes: object): object {
     this.done()
     const target: Target = { attachment: this, h, tag, offset: at, self: bytes, mark: 0, writes: 0 }
-    targets.set(bytes, target)
     // the table must not keep the bytes: the target of bytes is only ever reached through them
     return this.adopt(target)
   }
 
   private adopt(target: Target): object {
+    tie(target.self, target)
     this.port.adopt(target.h, target.self)
     if (this.state[0] !== Status.OK) throw this.fault()
     const attempt = scope.attempt
@@ -428,6 +429,17 @@ export class Attachment {
     return this.shapes.get(word) ?? UNKNOWN
   }
 
+  /**
+   * The window of a block that shared memory names, or undefined if the block does not lie in it whole, or not in
+   * committed memory: reading beyond that would be the end of the process.
+   */
+  blockWindow(at: number, bytes: number): Window | undefined {
+    const { u32 } = this.window(0)
+    const committed = u32[COMMITTED] + u32[COMMITTED + 1] * 2 ** 32
+    if (at % 16 !== 0 || at + bytes > committed) return undefined
+    return (at % WINDOW) + bytes <= WINDOW ? this.window(at) : undefined
+  }
+
   /** What a shape word says; {@link UNKNOWN} where it says nothing. Uses staging when asked the first time. */
   shape(word: number): Shape {
     let shape = this.shapes.get(word)
@@ -446,7 +458,7 @@ export class Attachment {
         const bytes = r.int()
         keys.push(key)
         slots.set(key, slot)
-        if (bytes >= 0) words.set(key, bytes / 8)
+        if (bytes >= 0) words.set(key, bytes >> 3)
       }
       shape = new Shape(word, keys, slots, words)
       this.shapes.set(word, shape)
@@ -469,7 +481,8 @@ export class Attachment {
 
 /** The place of an offset in its window, in words of 4 bytes. */
 export function wordIn(at: number): number {
-  return (at % WINDOW) / 4
+  // `| 0`: a small integer, not a double that happens to be whole: 10 ns at each read
+  return ((at % WINDOW) / 4) | 0
 }
 
 /** True if the wire begins with a frozen object or array. */

@@ -3,7 +3,8 @@
  * (`crates/objects/src/cell.rs`). The one scratch cell of this thread: a store to it keeps the compiler from folding
  * two reads into one, and only in it does a NaN keep the payload that is the value.
  */
-import { targets } from './target.js'
+/** Tags from this one on name objects by reference. */
+const FIRST_IDENTITY = 8
 
 export const scratchF = new Float64Array(1)
 export const scratchU = new Uint32Array(scratchF.buffer)
@@ -59,11 +60,11 @@ export function immediate(cache: ChildCache): unknown {
   }
 }
 
-/** Keeps the child that was just read, under the bits of the cell that refers to it. */
-export function remember(cache: ChildCache, child: object): void {
-  const target = targets.get(child)
-  if (target === undefined) return
+/** Keeps a live child under the bits of the cell that refers to it, which are in the scratch cell. */
+export function keep(cache: ChildCache, child: object): void {
+  // what is stored by value is no identity: its block may be another value's tomorrow
+  if (scratchU[1] >>> 19 !== 0x1fff || ((scratchU[1] >>> 15) & 15) < FIRST_IDENTITY) return
   cache.child = child
-  cache.childLow = target.offset >>> 0
-  cache.childHigh = (0xfff80000 | (target.tag << 15) | Math.floor(target.offset / 2 ** 32)) >>> 0
+  cache.childLow = scratchU[0]
+  cache.childHigh = scratchU[1]
 }

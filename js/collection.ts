@@ -5,7 +5,7 @@
 import type { Attachment } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
 import { scope } from './scope.js'
-import { targets, type Target } from './target.js'
+import { collectionTargetOf, targetOf, type Target } from './target.js'
 
 /** What stands behind a map or a set. */
 export class CollectionTarget implements Target {
@@ -31,7 +31,7 @@ export class CollectionTarget implements Target {
 
 /** What stands behind `self`, or a TypeError as the language's own methods throw it. */
 export function collectionOf(self: unknown, tag: number, method: string): CollectionTarget {
-  const target = typeof self === 'object' && self !== null ? targets.get(self) : undefined
+  const target = typeof self === 'object' && self !== null ? collectionTargetOf(self) : undefined
   if (target?.tag !== tag) {
     throw new TypeError(`Method ${method} called on incompatible receiver ${describe(self)}`)
   }
@@ -60,7 +60,7 @@ export function changing(t: CollectionTarget): Attachment {
 export function isForeign(a: Attachment, key: unknown): boolean {
   switch (typeof key) {
     case 'object':
-      return key !== null && targets.get(key)?.attachment !== a
+      return key !== null && targetOf(key)?.attachment !== a
     case 'function':
       return true
     case 'symbol':

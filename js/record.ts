@@ -9,12 +9,12 @@
  */
 import type { Attachment, Window } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
-import { ABSENT, ASK, immediate, remember, scratchF, type ChildCache } from './cells.js'
+import { ABSENT, ASK, immediate, keep, scratchF, type ChildCache } from './cells.js'
 import { fail } from './errors.js'
 import { inspectRecord } from './inspect.js'
 import { Status, Tag } from './port.js'
 import { UNKNOWN, type Shape } from './shapes.js'
-import { targets, type Target } from './target.js'
+import { targetOf, type Target } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
 
@@ -49,13 +49,13 @@ export class RecordTarget implements Target, ChildCache {
     this.u32 = window.u32
     this.f64 = window.f64
     this.low = wordIn(at)
-    this.base = this.low / 2
+    this.base = this.low >> 1
   }
 
   /** Node prints a Proxy by its target. */
   [custom](depth: number, options: object, inspect: unknown): unknown {
     // `this` is the Proxy
-    return inspectRecord(targets.get(this) as RecordTarget, depth, options, inspect)
+    return inspectRecord(targetOf(this) as RecordTarget, depth, options, inspect)
   }
 }
 
@@ -96,8 +96,13 @@ function ask(t: RecordTarget, key: string | symbol): unknown {
   a.use(t)
   const slot = t.shape.slots.get(key)
   if (slot !== undefined) {
-    const value = a.port.getSlot(t.h, t.shape.id, slot)
-    if (a.state[0] !== Status.STALE) return answer(t, value)
+    const version = t.u32[t.low]
+    let value = a.port.getSlot(t.h, t.shape.id, slot)
+    if (a.state[0] !== Status.STALE) {
+      value = answer(t, value)
+      if (typeof value === 'object' && value !== null && a.gate === 0) remember(t, key, value, version)
+      return value
+    }
   }
   let name: string | undefined
   let value: unknown
@@ -112,11 +117,17 @@ function answer(t: RecordTarget, value: unknown): unknown {
   const a = t.attachment
   const status = a.state[0]
   if (status !== Status.OK) value = status === Status.ABSENT ? ABSENT : a.settle()
-  if (a.gate === 0) {
-    if (typeof value === 'object' && value !== null) remember(t, value)
-    refresh(t)
-  }
+  if (a.gate === 0) refresh(t)
   return value
+}
+
+/** Keeps the child that a property was just found to hold, under the bits of the cell that refers to it. */
+function remember(t: RecordTarget, key: string | symbol, child: object, version: number): void {
+  const word = t.shape.words.get(key)
+  // the cell still holds what was answered if nothing has changed since before the call
+  if (word === undefined || (version & 1) !== 0 || t.u32[t.low + 2] !== t.shape.id) return
+  scratchF[0] = t.f64[t.base + word]
+  if (Atomics.load(t.u32, t.low) === version) keep(t, child)
 }
 
 /** The object's shape, as it is now. */

@@ -6,7 +6,7 @@ import type { SharedSet } from './set.js'
 import type { Attachment } from './attachment.js'
 import { scope } from './scope.js'
 import { Tag } from './port.js'
-import { targets, type Target } from './target.js'
+import { targetOf, type Target } from './target.js'
 import { transaction } from './transaction.js'
 import { kindOf, lengthOf, makeView } from './view-kinds.js'
 
@@ -33,7 +33,7 @@ export type Plain<T> = 0 extends 1 & T
 export function snapshot<T>(value: T): Plain<T>
 export function snapshot(value: unknown): unknown {
   if (value === null || typeof value !== 'object') return value
-  const target = targets.get(value)
+  const target = targetOf(value)
   if (target !== undefined) return ofLive(target)
   // a plain or frozen container with live members: all of one heap at one moment
   const copy = () => new Copier().copy(value)
@@ -59,7 +59,7 @@ function ofBytes(bytes: ArrayBuffer | ArrayBufferView): object {
 function firstHeap(root: object): Attachment | undefined {
   const seen = new Set<object>([root])
   for (const value of seen) {
-    const target = targets.get(value)
+    const target = targetOf(value)
     if (target !== undefined) return target.attachment
     for (const member of membersOf(value)) if (member !== null && typeof member === 'object') seen.add(member)
   }
@@ -98,7 +98,7 @@ class Copier {
   }
 
   private start(value: object): object {
-    const target = targets.get(value)
+    const target = targetOf(value)
     if (target !== undefined) return ofLive(target) as object
     if (ArrayBuffer.isView(value)) return ofBytes(value)
     if (value instanceof Map) {
