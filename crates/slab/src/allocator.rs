@@ -364,7 +364,8 @@ impl Allocator {
             if !is_tenanted(seen) || seen.owner() != NOBODY || seen.changing() || !still(seen) {
                 break;
             }
-            intent.store(at, Relaxed);
+            // Release: the bit of what we freed last was cleared before (pairs with `recover::unused`)
+            intent.store(at, Release);
             let free = Word::new(FREE, 0, seen.version() + 1, false);
             // AcqRel: Release puts the intent, and all that we did with the block, before its death (pairs with the
             // next tenant's Acquire by way of the bitmap word); Acquire: the last release of the word comes before.

@@ -1,11 +1,14 @@
 //! What a dead participant left in the slabs: owner half-words, slabs that it was claiming, a run that it was
 //! giving back.
 //!
-//! Allocation bits are never cleared here: a block that the dead one had in its cache, or had just freed, has its
-//! bit set and a word 0 that says free; only the sweeper can tell that from a block which a living freer is
-//! about to clear.
+//! **Unused blocks.** What the dead one had taken and not handed out, or had freed into its own words, has its bit set and
+//! a word 0 that is free or was never used. As long as the word is owned nobody takes bits of it; its bits are only
+//! cleared, by freers: intent, CAS of word 0 to FREE, bit, intent 0. A block whose word 0 was found FREE and that no
+//! intent names *after that* is one whose freer is done (the bit is clear anyway) or was the dead one, or died
+//! itself and was buried. So its bit can be cleared before the word is given up. A freer that is in between is
+//! left to its work; one that dies there leaves one block for the sweeper.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 use coheap_segment::{Off, Result, SLAB, Segment, Word};
 
@@ -46,11 +49,16 @@ pub fn recover(segment: &Segment, participant: u16) -> Result<()> {
                 let Some(class) = word.small() else { continue };
                 let slab = Slab::new(segment, index, class)?;
                 for w in 0..class.words {
-                    // SeqCst: as in `bitmap::give_back`
-                    let ours =
-                        slab.word(w).owner.compare_exchange(participant as u32, 0, SeqCst, Relaxed).is_ok();
-                    let bits = slab.word(w).bits.load(SeqCst);
-                    if ours && bitmap::has_room(bits, class.valid(w), need(segment, class)) {
+                    let word = slab.word(w);
+                    // Acquire pairs with the CAS that owned it. It stays the dead one's until we give it up.
+                    if word.owner.load(Acquire) == participant as u32
+                        && bitmap::give_back(
+                            word,
+                            unused(segment, participant, &slab, w),
+                            class.valid(w),
+                            need(segment, class),
+                        )
+                    {
                         directory.unfull(index);
                     }
                 }
@@ -62,6 +70,33 @@ pub fn recover(segment: &Segment, participant: u16) -> Result<()> {
     record.alloc_intent.store(0, Release);
     record.free_intent.store(0, Release);
     Ok(())
+}
+
+/// The set bits of a word of the dead that stand for blocks which nobody has and nobody is freeing.
+fn unused(segment: &Segment, dead: u16, slab: &Slab<'_>, w: u32) -> u64 {
+    let class = slab.class;
+    let first = w << class.shift;
+    let bits = slab.word(w).bits.load(Acquire) & class.valid(w);
+    let mut unused = 0;
+    for bit in (0..64).filter(|bit| bits >> bit & 1 != 0) {
+        // Acquire pairs with the CAS that freed it: its intent is seen below
+        if !is_tenanted(Word(slab.head(first + bit, 0).load(Acquire))) {
+            unused |= 1 << bit;
+        }
+    }
+    if unused != 0 {
+        for id in (1..=segment.plan().max_participants as u16).filter(|&id| id != dead) {
+            // Acquire pairs with the Release of every intent: another one, or none, and its freer has cleared the bit
+            let at = segment.participant(id).free_intent.load(Acquire);
+            if at / SLAB == slab.start / SLAB
+                && let Some(block) = class.index((at % SLAB) as u32)
+                && block >> class.shift == w
+            {
+                unused &= !(1 << (block & ((1 << class.shift) - 1)));
+            }
+        }
+    }
+    unused
 }
 
 /// Looks at every word of the directory, every bitmap and every block head and calls `found` with the offset and a
