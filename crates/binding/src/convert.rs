@@ -208,7 +208,7 @@ fn deliver_found(port: &mut Port, js: Js) -> Outcome {
             }
             if object.tag == Tag::Record {
                 let shape = ShapeWord(object.low).shape();
-                let null_prototype = live.look(|m, _, _| Ok(shape::info(m, shape)?.null_proto))?;
+                let null_prototype = live.look_aside(|m, _, _| Ok(shape::info(m, shape)?.null_proto))?;
                 port.state.word(4, null_prototype as u32);
             }
             tell(&mut port.state, &object);

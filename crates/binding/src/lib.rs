@@ -2,14 +2,18 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`js`] | the few Node-API functions that we use |
-//! | [`environment`] | the heaps of one JavaScript thread, and their end |
-//! | [`registration`] | the exports, the making of a port object |
-//! | [`port`] | one heap in one thread: state words, entering a call |
-//! | [`live`] | what is there while the heap is open |
-//! | [`staging`] | the buffer for values in the wire format |
-//! | [`wrappers`] | object → handle and wrapper, the clock hand |
-//! | [`waiter`] | the thread that sleeps for promises |
+//! | `js` | the few Node-API functions that we use |
+//! | `environment` | the heaps of one JavaScript thread, and their end |
+//! | `registration` | the exports, the making of a port object |
+//! | `port` | one heap in one thread: state words, entering a call |
+//! | `live` | what is there while the heap is open |
+//! | `staging` | the buffer for values in the wire format |
+//! | `wrappers` | object → handle and wrapper, the clock hand |
+//! | `pins` | handles that are published while an operation runs |
+//! | `convert`, `text`, `keys` | values between JavaScript and cells |
+//! | `batch` | messages that wait for room in a channel |
+//! | `calls_…` | the calls of a port, one file a kind of object |
+//! | `waiter` | the thread that sleeps for promises |
 
 mod batch;
 mod calls_array;
