@@ -68,6 +68,7 @@ export class Encoder {
     this.count = 0
     this.first = undefined
     this.ids = undefined
+    if (!this.content) return
     this.likeKeys = undefined
     this.references.length = 0
     this.places.length = 0
