@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use coheap_segment::{Code, Error, Off, Segment, Word};
+use coheap_segment::{Code, Error, Off, Segment, Status, StatusWord, Word};
 use coheap_txn::{Ctx, Fault, Guard, Mem, Res, TxnOptions};
 
 /// Accounts.
@@ -113,7 +114,7 @@ impl World {
         World { root }
     }
     fn place(&self, segment: &Segment, at: Off) -> u64 {
-        segment.word(at).expect("a place").load(std::sync::atomic::Ordering::Relaxed)
+        segment.word(at).expect("a place").load(Relaxed)
     }
     fn account(&self, segment: &Segment, i: u64) -> Off {
         self.place(segment, self.place(segment, self.root + 16) + 16 + i * 8)
@@ -148,18 +149,30 @@ impl World {
             })
             .collect()
     }
-    /// When all is quiet, no word has an owner or C, once whoever left them there is recovered by being met.
-    pub fn nothing_is_held(&self, ctx: &Ctx) {
-        let segment = ctx.segment();
-        let accounts = (0..ACCOUNTS).map(|i| self.account(segment, i));
-        for at in accounts {
-            let word = Word(self.place(segment, at));
-            assert!(!word.changing(), "C left behind at {at:#x}: {word:?}");
-            assert!(
-                word.owner() == 0 || segment.slot_owner_is_dead(word.owner()),
-                "an owner left behind at {at:#x}: {word:?}"
-            );
+    /// When all is quiet and the dead are buried, no word has an owner or C, every slot is at rest, each list has a body
+    /// of its own that is allocated, and the allocator's structures are whole.
+    pub fn all_is_in_order(&self, ctx: &mut Ctx) {
+        let segment = ctx.segment().clone();
+        coheap_txn::sweep(&segment).expect("buried");
+        assert_eq!(segment.dead_participants(), []);
+        let last = self.window(ctx) + WINDOW;
+        let accounts = (0..ACCOUNTS).map(|i| self.account(&segment, i));
+        let lists: Vec<Off> = (0..last).map(|i| self.list(&segment, i)).collect();
+        for at in accounts.chain(lists.iter().copied()) {
+            let word = Word(self.place(&segment, at));
+            assert!(word.owner() == 0 && !word.changing(), "left behind at {at:#x}: {word:?}");
         }
+        for slot in (1..=segment.plan().slots as u16).filter_map(|id| segment.slot(id)) {
+            let status = StatusWord(slot.status.load(Relaxed)).status();
+            assert_eq!((status, slot.building.load(Relaxed) & 1), (Some(Status::Idle), 0));
+        }
+        let mut bodies = std::collections::HashSet::new();
+        for body in lists.iter().map(|&at| self.place(&segment, at + BODY)).filter(|&body| body != 0) {
+            assert!(bodies.insert(body), "two lists with one body, {body:#x}");
+            let place = coheap_slab::locate(&segment, body);
+            assert!(place.is_some_and(|p| p.allocated), "a body that is free, {body:#x}");
+        }
+        coheap_slab::verify(&segment, |at, what| panic!("{what} at {at:#x}"));
     }
 }
 
