@@ -32,7 +32,7 @@ export interface HeapOptions {
   mode?: number | undefined
   /** It survives its last leaver, until `Heap.unlink`. Not on Windows. Default false. */
   persist?: boolean | undefined
-  /** The most threads that can use it at once. Default 512. */
+  /** The most threads that can use it at once. Default 512, or one for each 16 KiB of a `maxSize` below 8 MiB. */
   maxParticipants?: number | undefined
   /** Milliseconds that a plain write waits for a transaction that it meets before it aborts it. Default 10. */
   patience?: number | undefined
@@ -85,6 +85,9 @@ export interface Violation {
   what: string
 }
 
+/** The share of a small heap that one participant's place in the tables may have. */
+const BYTES_A_PARTICIPANT = 16 * 1024
+
 const CREATE = 0
 const OPEN = 1
 const OPEN_OR_CREATE = 2
@@ -107,7 +110,14 @@ function nativeOptions(options: HeapOptions | undefined): NativeOptions {
     maxSize,
     mode: whole(o.mode, 'mode', 0, 0o777, 0o600),
     persist: flag(o.persist, 'persist', false),
-    maxParticipants: whole(o.maxParticipants, 'maxParticipants', 1, 1022, 512),
+    maxParticipants: whole(
+      o.maxParticipants,
+      'maxParticipants',
+      1,
+      1022,
+      // their tables must not take a small heap
+      Math.min(512, Math.floor(maxSize / BYTES_A_PARTICIPANT)),
+    ),
     patience: Math.min(milliseconds(o.patience, 'patience', 10), 2 ** 31),
     dir,
     threadId,
