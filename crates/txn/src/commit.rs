@@ -3,7 +3,7 @@
 //! Up to the decision (one CAS on the slot's status) nothing shared has been changed but owner fields and C bits,
 //! and anybody may abort it. After it the log is the truth, and anybody may finish it.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
 
 use coheap_segment::word::NOBODY;
@@ -193,13 +193,17 @@ impl TxnMem<'_> {
             check_version(e.version, e.guard)?;
             newest = newest.max(e.version);
         }
+        // From here on plain reads no longer pass us (see `Holder::has_drawn`): what parties look at, and the clock, decide our
+        // place among the others.
+        record.wv.store(DRAWN, Relaxed);
         if !self.t.parties.is_empty() {
+            // A real fence: DRAWN and our C's are visible before the parties look at anything.
+            fence(SeqCst);
             self.each_party(|party, hand| party.prepare(hand))?;
         }
-        // From here on plain reads no longer pass us: see `Holder::has_drawn`.
-        record.wv.store(DRAWN, Relaxed);
         // Our C's are visible before we look at the clock and at what we have read: of two transactions that each
-        // read what the other writes, at least one sees the other's C (model/write-skew.pml). So is DRAWN.
+        // read what the other writes, at least one sees the other's C (model/write-skew.pml). So is DRAWN, before the
+        // addition (itself a full fence on x86-64).
         barrier::fence_after_rmw();
         // AcqRel: Release pairs with the Acquire of who samples the clock: a snapshot at or after `wv` sees our C's.
         let wv = self.segment.header().clock.fetch_add(1, AcqRel).max(newest) + 1;

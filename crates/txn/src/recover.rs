@@ -30,6 +30,7 @@ use coheap_segment::{Death, Error, Off, Result, Segment, SlotRecord, Status, Sta
 
 use crate::barrier;
 use crate::contend::{Holder, Verdict, judge, release, strip};
+use crate::core::Core;
 use crate::ctx::Ctx;
 use crate::direct::MAX_STORES;
 use crate::handles::Handles;
@@ -133,27 +134,31 @@ impl Hand<'_> {
     /// Takes the owner off a version word if it has lost the word or is dead, for who waits for the word. Does not block; a
     /// system call, unless the owner is of this process.
     pub fn free_word(&mut self, guard: Guard) -> Result<()> {
-        let segment = self.core.segment();
-        let word = segment.word(guard.0)?;
-        // Acquire: the first half of the verdict, see `judge`.
-        let seen = Word(word.load(Acquire));
-        match judge(segment, guard.0, word, seen)? {
-            Verdict::Moved | Verdict::Free => {}
-            Verdict::Takeable => {
-                strip(segment, guard.0, word, seen);
-            }
-            Verdict::Undecided(holder) | Verdict::Deciding(holder) => {
-                if segment.slot_owner_is_dead(holder.slot) {
-                    recover(self.core.shared(), holder.slot)?;
-                }
-            }
-        }
-        Ok(())
+        free_word(self.core, guard.0)
     }
 }
 
-/// Brings the slot to rest: for who has the role of its recoverer, or is its owner.
-pub(crate) fn finish(segment: &Arc<Segment>, dead: u16, r: &SlotRecord) -> Result<()> {
+/// See [`Hand::free_word`].
+pub(crate) fn free_word(core: &Core, at: Off) -> Result<()> {
+    let segment = core.segment();
+    let word = segment.word(at)?;
+    // Acquire: the first half of the verdict, see `judge`.
+    let seen = Word(word.load(Acquire));
+    match judge(segment, at, word, seen)? {
+        Verdict::Moved | Verdict::Free => {}
+        Verdict::Takeable => {
+            strip(segment, at, word, seen);
+        }
+        Verdict::Undecided(holder) | Verdict::Deciding(holder) => {
+            if segment.slot_owner_is_dead(holder.slot) {
+                recover(core.shared(), holder.slot)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn finish(segment: &Arc<Segment>, dead: u16, r: &SlotRecord) -> Result<()> {
     let mut status = StatusWord(r.status.load(Acquire));
     while let Some(Status::Active | Status::Preparing) = status.status() {
         let aborted = StatusWord::new(Status::Aborted, status.seq());

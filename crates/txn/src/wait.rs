@@ -14,6 +14,7 @@ use coheap_segment::{LANE_SYNC, Off, Result, Segment, Word};
 use crate::commit::roll_back;
 use crate::ctx::Ctx;
 use crate::mem::{Fault, Guard, Res};
+use crate::recover::free_word;
 use crate::scope::TxnId;
 use crate::transaction::Stage;
 
@@ -69,7 +70,7 @@ impl Drop for Watch {
 enum Look {
     Changed,
     /// C is set: it is about to change, or not.
-    Changing,
+    Changing(Off),
     /// The waiters bit is on it, with us in the table.
     Armed,
 }
@@ -83,7 +84,7 @@ fn arm(segment: &Segment, at: Off, version: u64) -> Result<Look> {
             return Ok(Look::Changed);
         }
         if seen.changing() {
-            return Ok(Look::Changing);
+            return Ok(Look::Changing(at));
         }
         if seen.waiters() {
             return Ok(Look::Armed);
@@ -101,7 +102,7 @@ fn look(segment: &Segment, reads: &Reads) -> Result<Look> {
     for &(at, version) in &reads.0 {
         match arm(segment, at, version)? {
             Look::Changed => return Ok(Look::Changed),
-            Look::Changing => found = Look::Changing,
+            Look::Changing(at) => found = Look::Changing(at),
             Look::Armed => {}
         }
     }
@@ -150,7 +151,12 @@ impl Ctx {
             match found {
                 Look::Changed => break Ok(true),
                 _ if left.is_zero() => break Ok(false),
-                Look::Changing => std::thread::sleep(SHORT_NAP.min(left)),
+                Look::Changing(at) => {
+                    std::thread::sleep(SHORT_NAP.min(left));
+                    if let Err(e) = free_word(&self.core, at) {
+                        break Err(e);
+                    }
+                }
                 Look::Armed => segment.sleep(me, LANE_SYNC, bell, NAP.min(left)),
             }
         };

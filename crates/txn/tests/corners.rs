@@ -135,6 +135,36 @@ fn a_single_operation_of_another_kind_leaves_no_log_of_an_earlier_transaction_to
 }
 
 #[test]
+fn no_plain_read_passes_a_commit_whose_parties_look_at_something() {
+    #[derive(Default)]
+    struct Looks;
+    impl Party for Looks {
+        fn guards(&self, _: &mut dyn FnMut(Guard)) {}
+        fn prepare(&mut self, hand: &mut Hand<'_>) -> Res<()> {
+            // what it sees, it sees before whatever a plain reader does afterwards: so that one must not come before us
+            assert_ne!(hand.record().wv.load(SeqCst), 0);
+            Ok(())
+        }
+        fn validate(&mut self, _: &mut Hand<'_>) -> Res<()> {
+            Ok(())
+        }
+        fn committed(&mut self, _: &mut Hand<'_>) {}
+        fn aborted(&mut self, _: &mut Hand<'_>) {}
+    }
+    let heap = heap();
+    let mut ctx = join(&heap);
+    let x = object(&mut ctx, 1, 1);
+    for _ in 0..2 {
+        ctx.transaction(TxnOptions::default(), |ctx| {
+            assert_eq!(heap.slot(1).unwrap().wv.load(SeqCst), 0);
+            add(ctx, x, 1)?;
+            ctx.with_party::<Looks, ()>(|_, _| Ok(()))
+        })
+        .unwrap();
+    }
+}
+
+#[test]
 fn a_panic_after_the_decision_finishes_the_commit() {
     #[derive(Default)]
     struct Panics;
