@@ -158,7 +158,8 @@ pub(crate) fn free_word(core: &Core, at: Off) -> Result<()> {
     Ok(())
 }
 
-fn finish(segment: &Arc<Segment>, dead: u16, r: &SlotRecord) -> Result<()> {
+/// Brings the slot to rest: for who has the role of its recoverer, or is its owner.
+pub(crate) fn finish(segment: &Arc<Segment>, dead: u16, r: &SlotRecord) -> Result<()> {
     let mut status = StatusWord(r.status.load(Acquire));
     while let Some(Status::Active | Status::Preparing) = status.status() {
         let aborted = StatusWord::new(Status::Aborted, status.seq());

@@ -264,12 +264,20 @@ impl Ctx {
         self.txn(t).ok()?.blocker
     }
 
-    /// Has that attempt ended?
+    /// Has that attempt ended? One of a dead owner ends here. A system call while it has not, unless the owner is of this
+    /// process.
     pub fn has_ended(&self, blocker: &Blocker) -> bool {
-        self.core.segment().slot(blocker.slot).is_none_or(|record| {
-            // Acquire pairs with the Release of the status: its words are released.
-            record.status.load(std::sync::atomic::Ordering::Acquire) != blocker.status.0
-        })
+        let segment = self.core.segment();
+        let ended = || {
+            segment.slot(blocker.slot).is_none_or(|record| {
+                // Acquire pairs with the Release of the status: its words are released.
+                record.status.load(std::sync::atomic::Ordering::Acquire) != blocker.status.0
+            })
+        };
+        ended()
+            || segment.slot_owner_is_dead(blocker.slot)
+                && recover::recover(self.core.shared(), blocker.slot) == Ok(true)
+                && ended()
     }
 
     /// Runs `body` in a transaction until it goes through; it is run again after each conflict, with the age of the

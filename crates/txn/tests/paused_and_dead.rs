@@ -5,9 +5,10 @@ use common::*;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use coheap_segment::{Code, Off, Participant, Segment, SlotRecord, Status, StatusWord, Word};
-use coheap_txn::{Fault, Guard, LAST_VERSION, TxnOptions};
+use coheap_txn::{Fault, Guard, LAST_VERSION, Reads, TxnOptions};
 
 /// A participant that stands still.
 struct Stopped {
@@ -251,4 +252,42 @@ fn a_dead_recoverer_is_replaced_and_a_living_one_is_left_alone() {
     heap.slot(slot).unwrap().recoverer.store(1 << 63 | 3 << 8 | 7, SeqCst);
     assert_eq!(ctx.recover(slot), Ok(true));
     assert_eq!(word(&heap, x).owner(), 0);
+}
+
+#[test]
+fn waiting_for_a_change_ends_when_a_commit_of_the_dead_that_was_decided_brings_it() {
+    let heap = heap();
+    let mut ctx = join(&heap);
+    let x = object(&mut ctx, 1, 1);
+    let reads = Reads::one(Guard(x), word(&heap, x).version());
+    let p = Stopped::new(&heap);
+    p.hold(x, true);
+    p.redo(&[x, 1, cell(x, 0), 10]);
+    p.record().wv.store(1000, SeqCst);
+    p.status(Status::Committed);
+    p.die();
+    assert_eq!(ctx.wait_for(&reads, Duration::from_secs(3600)), Ok(true));
+    assert_eq!(get(&mut ctx, x), Ok(10));
+}
+
+#[test]
+fn who_was_aborted_for_a_dead_elder_does_not_wait_for_it_for_ever() {
+    let heap = heap();
+    let mut ctx = join(&heap);
+    let x = object(&mut ctx, 1, 1);
+    let p = Stopped::new(&heap);
+    p.record().age.store(0, SeqCst);
+    p.status(Status::Active);
+    p.record().age.store(0, SeqCst);
+    p.hold(x, false);
+    let t = ctx.begin(TxnOptions { no_wait: true, ..TxnOptions::default() }).unwrap();
+    assert_eq!(add(&mut ctx, x, 1), Err(Fault::Aborted));
+    let elder = ctx.blocked_on(t).unwrap();
+    assert!(!ctx.has_ended(&elder));
+    p.die();
+    assert!(ctx.has_ended(&elder));
+    ctx.restart(t).unwrap();
+    add(&mut ctx, x, 1).unwrap();
+    ctx.commit(t).unwrap();
+    assert_eq!(get(&mut ctx, x), Ok(2));
 }
