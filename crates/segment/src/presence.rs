@@ -169,14 +169,26 @@ impl Segment {
             Some(member) => member,
             None => {
                 let _gate = if self.is_named_segment() { Some(self.object.gate()?) } else { None };
-                if self.header().flags.load(Ordering::Relaxed) & FLAG_GONE != 0 {
-                    return Err(Error::new(Code::NotFound, "the heap went with its last user"));
-                }
+                self.can_be_entered()?;
                 self.appear()?
             }
         };
         reason(&mut presence);
         Ok(member)
+    }
+
+    /// For who is not present and holds the gate: `ERR_COHEAP_NOT_FOUND` if the heap has gone. Its last user may have removed
+    /// it; or all have died, and whoever makes a heap of this name removes it, or has done so already.
+    fn can_be_entered(&self) -> Result<()> {
+        // Relaxed: read and written inside the gate only.
+        if self.header().flags.load(Ordering::Relaxed) & FLAG_GONE != 0 {
+            return Err(Error::new(Code::NotFound, "the heap went with its last user"));
+        }
+        let waits_for_users = || Ok(self.is_persistent() && self.object.is_named()?);
+        if self.is_named_segment() && !is_in_use(&self.object)? && !waits_for_users()? {
+            return Err(Error::new(Code::NotFound, "all processes that used the heap are dead"));
+        }
+        Ok(())
     }
 
     fn take_away(&self, reason: impl FnOnce(&mut Presence)) {

@@ -235,3 +235,20 @@ fn rows_of_the_dead_who_were_buried_are_given_out_again() {
         assert_eq!((free(0), free(1)), (false, true));
     }
 }
+
+#[test]
+fn nobody_comes_back_to_a_heap_whose_users_have_died_meanwhile() {
+    let name = Name::new();
+    let mut peer = Peer::new();
+    let sut = Segment::create(&name, &small(), |_| Ok(())).unwrap();
+    peer.ask(&format!("open {}", &*name));
+    peer.ask("join");
+    drop(sut.join(0).unwrap());
+    drop(sut.join(0).unwrap());
+    peer.kill();
+    // stale; then of the same name, but another
+    assert_eq!(sut.join(0).err().unwrap().code, Code::NotFound);
+    let other = Segment::create(&name, &small(), |_| Ok(())).unwrap();
+    assert_eq!(sut.join(0).err().unwrap().code, Code::NotFound);
+    assert!(other.join(0).is_ok());
+}
