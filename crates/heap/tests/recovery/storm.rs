@@ -2,8 +2,10 @@
 //!
 //! Short by default; `COHEAP_STORM_SECONDS` makes it longer, `COHEAP_STORM_SEED` another one.
 
+use std::collections::HashSet;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use coheap_heap::{Heap, Options};
@@ -23,13 +25,14 @@ fn options() -> Options {
 }
 
 /// Kills it if it still lives, which it should.
-fn kill(mut worker: Child) {
+fn kill(mut worker: Child) -> u32 {
     if let Some(status) = worker.try_wait().unwrap() {
         panic!("a worker has ended by itself: {status}");
     }
     worker.kill().unwrap();
     let status = worker.wait().unwrap();
     assert_eq!(status.signal(), Some(libc::SIGKILL), "a worker has ended by itself: {status}");
+    worker.id()
 }
 
 #[test]
@@ -41,7 +44,10 @@ fn survivors_go_on_and_nothing_is_left_of_the_dead() {
     World::make(&heap).unwrap();
     let world = World::of(&heap).unwrap();
     let mut workers: Vec<Child> = (0..3).map(|_| start(&name.0, dice.roll(u64::MAX) | 1)).collect();
-    let (begin, mut deaths, mut steps, mut longest) = (Instant::now(), 0, 0u64, Duration::ZERO);
+    let (died, told) = mpsc::channel();
+    let watcher = heap.on_death(move |who| died.send((who.pid, who.id, who.generation)).unwrap()).unwrap();
+    let mut killed = Vec::new();
+    let (begin, mut steps, mut longest) = (Instant::now(), 0u64, Duration::ZERO);
     let mut next = Instant::now() + Duration::from_millis(50);
     while begin.elapsed() < time() {
         let step = Instant::now();
@@ -53,22 +59,26 @@ fn survivors_go_on_and_nothing_is_left_of_the_dead() {
         }
         if Instant::now() >= next {
             let i = dice.roll(workers.len() as u64) as usize;
-            kill(workers.swap_remove(i));
-            deaths += 1;
+            killed.push(kill(workers.swap_remove(i)));
             workers.push(start(&name.0, dice.roll(u64::MAX) | 1));
             next = Instant::now() + Duration::from_micros(1000 + dice.roll(60_000));
         }
     }
-    for worker in workers {
-        kill(worker);
-        deaths += 1;
-    }
-    let mut told = heap.deaths();
-    told.look();
+    killed.extend(workers.into_iter().map(kill));
+    drop(watcher);
+    heap.deaths().look();
     world.check().unwrap();
-    world.check_messages(deaths).unwrap();
-    println!("seed {seed}: {deaths} deaths, {steps} steps of the survivor, the longest {longest:?}");
+    world.check_messages(killed.len()).unwrap();
     nothing_is_left(&heap);
+    // those who were killed before they had joined are nobody's loss
+    let told: Vec<_> = told.iter().collect();
+    assert!(told.iter().all(|(pid, ..)| killed.contains(pid)));
+    assert_eq!(told.iter().collect::<HashSet<_>>().len(), told.len(), "each once");
+    println!(
+        "seed {seed}: {} deaths, {} told, {steps} steps of the survivor, the longest {longest:?}",
+        killed.len(),
+        told.len()
+    );
 }
 
 #[test]
@@ -84,7 +94,9 @@ fn a_persistent_heap_whose_processes_were_all_killed_is_whole_when_it_is_opened(
         let workers: Vec<Child> = (0..3).map(|_| start(&name.0, dice.roll(u64::MAX) | 1)).collect();
         std::thread::sleep(Duration::from_millis(15 + dice.roll(40)));
         deaths += workers.len();
-        workers.into_iter().for_each(kill);
+        for worker in workers {
+            kill(worker);
+        }
         let heap = Heap::open(&name.0, &options).unwrap();
         World::of(&heap).unwrap().check().unwrap();
         nothing_is_left(&heap);
