@@ -1,5 +1,5 @@
 /* Rows of participants: claim, leave, die, bury, reuse (design 3 "Liveness"; code: segment/participant.rs `try_claim_row`, `Participant::drop`,
-   `bury`, `slot_owner_is_dead`). One row, one slot. The kernel's lock of a process is the array `lives`: what it says is final.
+   `slot_owner_is_dead`; segment/burial.rs). One row, one slot. The kernel's lock of a process is the array `lives`: what it says is final.
 
    Process 1 joins, works on its slot, leaves or dies anywhere, JOINS times. Processes 2 and 3 see it dead and bury it, recover what it left, and join; 2 may die
    anywhere in that, 3 may not.
@@ -7,10 +7,10 @@
    idle, and what was left undone is seen as a dead one's until it is recovered.
 
    Mutants (-D)        what is wrong
-   FREE_FIRST          who buries frees the row before the slots
-   NO_BURIER           the row that is being buried does not name its burier
-   LOOK_ONCE           "is the slot's owner dead?" does not look at the slot again
-   BURY_BLIND          the burier's CAS does not compare the state that was judged */
+   FREE_FIRST          the row is freed before the slots
+   NO_ROLE             two buriers at once
+   DEAD_BEFORE_ROLE    "is it dead?" is asked before the role is taken
+   LOOK_ONCE           "is the slot's owner dead?" does not look at the slot again */
 #ifndef JOINS
 #define JOINS 1
 #endif
@@ -21,6 +21,7 @@ bool lives[NPROC];
 mtype use = FREE; byte gen, member;
 /* the slot */
 byte cgen; bool claimed, busy;
+byte burier;                            /* the role */
 byte inrow;                             /* who lives and is in the row; 0 nobody */
 bool fin1, fin3;
 
@@ -42,48 +43,54 @@ inline join() {
   fi
 }
 
-/* Row LEAVING and ours: slots, then the row. done = false: a slot is busy, the row is abandoned. */
+/* Slots, then the row, unless a slot is busy; a row that its tenant leaves is abandoned then. */
 inline give_back(g0) {
 #ifdef FREE_FIRST
-  use = FREE;
+  atomic { assert(inrow == 0); use = FREE };
   DIE;
 #endif
   if
-  :: claimed && cgen == g0 && busy -> use = ABANDONED
+  :: claimed && cgen == g0 && busy -> if :: u == CLAIMED && use == LEAVING -> use = ABANDONED :: else fi
   :: else ->
      DIE;
      atomic { if :: claimed && cgen == g0 -> assert(!busy && (inrow == 0 || inrow == me)); claimed = false :: else fi }
      DIE;
 #ifndef FREE_FIRST
-     use = FREE
+     atomic { assert(inrow == 0); use = FREE }
 #endif
   fi
 }
 
 inline leave() {
-  atomic { if :: SEES(CLAIMED, g, me) -> use = LEAVING; inrow = 0; joined = true :: else -> joined = false fi }
+  atomic { if :: SEES(CLAIMED, g, me) -> use = LEAVING; inrow = 0; joined = true; u = CLAIMED :: else -> joined = false fi };
   if :: joined -> DIE; give_back(g) :: else fi
 }
 
+/* Who has the role of the burier asks whether the row's tenant is dead; slots, then the row; the role goes last. */
 inline bury() {
-  atomic { u = use; g0 = gen; m = member }
+#ifdef DEAD_BEFORE_ROLE
+  atomic { u = use; g0 = gen; m = member };
+  dead = (u != FREE && DEADROW(u, m));
+#endif
+#ifdef NO_ROLE
+  won = true;
+#else
+  now = burier;
   if
-  :: u != FREE ->
-     dead = DEADROW(u, m);
-     if
-     :: dead ->
-#ifdef BURY_BLIND
-        atomic { if :: use == u -> use = LEAVING; member = me; assert(inrow == 0); won = true :: else -> won = false fi }
-#else
-#ifdef NO_BURIER
-        atomic { if :: SEES(u, g0, m) -> use = LEAVING; assert(inrow == 0); won = true :: else -> won = false fi }
-#else
-        atomic { if :: SEES(u, g0, m) -> use = LEAVING; member = me; assert(inrow == 0); won = true :: else -> won = false fi }
+  :: now != 0 && lives[now] -> won = false
+  :: else -> atomic { if :: burier == now -> burier = me; won = true :: else -> won = false fi }
+  fi;
 #endif
+  if
+  :: won ->
+     DIE;
+#ifndef DEAD_BEFORE_ROLE
+     atomic { u = use; g0 = gen; m = member };
+     dead = (u != FREE && DEADROW(u, m));
 #endif
-        if :: won -> DIE; give_back(g0) :: else fi
-     :: else
-     fi
+     if :: dead -> DIE; give_back(g0) :: else fi;
+     DIE;
+     burier = 0
   :: else
   fi
 }
@@ -111,7 +118,7 @@ inline recover() {
 }
 
 proctype First(byte me; bool mayCrash) {
-  byte g, g0, g1, m, n; mtype u; bool joined, dead, won;
+  byte g, g0, g1, m, n, now; mtype u; bool joined, dead, won;
   do
   :: n < JOINS ->
      n++;
@@ -132,7 +139,7 @@ stop: fin1 = true
 }
 
 proctype Other(byte me; bool mayCrash) {
-  byte g, g0, g1, m; mtype u; bool joined, dead, won;
+  byte g, g0, g1, m, now; mtype u; bool joined, dead, won;
   do
   :: recover()
   :: bury()

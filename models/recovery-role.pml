@@ -1,5 +1,5 @@
-/* Who may recover a slot, and when it is given to somebody else (design 5 "Recovery"; code: txn/recover.rs `recover` and `finish`,
-   segment/participant.rs `bury`, `claim_slot`).
+/* Who may recover a slot, and when it is given to somebody else (design 5 "Recovery"; code: txn/recover.rs, segment/burial.rs,
+   segment/participant.rs `claim_slot`). An incarnation here is one life of a process with one thread.
 
    Incarnation 1 owns slot 1 and dies somewhere in a single operation on the word. Incarnation 2 (slot 2) may die anywhere in its
    recovery of slot 1; incarnation 3 (slot 3) lives and may be slow. Whoever is dead and IDLE can be buried at any time, and incarnation 4 claims
@@ -54,6 +54,8 @@ inline recover(inc, mine, y, mayCrash) {
 #else
      atomic { st = s[y].st; q = s[y].seq }
      if :: st == IDLE -> ok = false :: else -> ok = OWNER_DEAD(y) fi;
+     /* the same state twice, not at rest: the verdict is about this owner, and stays true */
+     if :: s[y].st != st || s[y].seq != q -> ok = false :: else fi;
 #endif
      if
      :: ok ->
