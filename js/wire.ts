@@ -245,6 +245,65 @@ export class Writer {
   }
 }
 
+const char = String.fromCharCode
+
+/** Up to 12 Latin-1 characters: one call with that many arguments is 5 times as fast as anything else. */
+function few(u: Uint8Array, i: number, n: number): string {
+  switch (n) {
+    case 0:
+      return ''
+    case 1:
+      return char(u[i])
+    case 2:
+      return char(u[i], u[i + 1])
+    case 3:
+      return char(u[i], u[i + 1], u[i + 2])
+    case 4:
+      return char(u[i], u[i + 1], u[i + 2], u[i + 3])
+    case 5:
+      return char(u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4])
+    case 6:
+      return char(u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4], u[i + 5])
+    case 7:
+      return char(u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4], u[i + 5], u[i + 6])
+    case 8:
+      return char(u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4], u[i + 5], u[i + 6], u[i + 7])
+    case 9:
+      return char(u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4], u[i + 5], u[i + 6], u[i + 7], u[i + 8])
+    case 10:
+      return char(u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4], u[i + 5], u[i + 6], u[i + 7], u[i + 8], u[i + 9])
+    case 11:
+      return char(
+        u[i],
+        u[i + 1],
+        u[i + 2],
+        u[i + 3],
+        u[i + 4],
+        u[i + 5],
+        u[i + 6],
+        u[i + 7],
+        u[i + 8],
+        u[i + 9],
+        u[i + 10],
+      )
+    default:
+      return char(
+        u[i],
+        u[i + 1],
+        u[i + 2],
+        u[i + 3],
+        u[i + 4],
+        u[i + 5],
+        u[i + 6],
+        u[i + 7],
+        u[i + 8],
+        u[i + 9],
+        u[i + 10],
+        u[i + 11],
+      )
+  }
+}
+
 /** Reads the parts of the wire format. */
 export class Reader {
   pos = 0
@@ -300,11 +359,7 @@ export class Reader {
     const n = this.u32()
     const from = this.pos
     this.pos = from + n
-    if (n <= 12) {
-      let s = ''
-      for (let i = from; i < from + n; i++) s += String.fromCharCode(this.u8[i])
-      return s
-    }
+    if (n <= 12) return few(this.u8, from, n)
     return this.node.latin1Slice(from, from + n)
   }
 
