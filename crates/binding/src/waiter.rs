@@ -214,6 +214,8 @@ fn run(shared: &Shared, call: LoopCall) {
                 last_wait = Instant::now();
                 continue;
             }
+            // not held while asleep: the event loop's thread takes it for each wait
+            drop(inner);
         } else {
             last_wait = Instant::now();
             let held: Vec<Wait> = inner.waits.extract_if(.., |w| w.condition.holds(rung)).collect();
