@@ -369,3 +369,45 @@ fn a_watcher_hears_of_a_killed_process_and_its_words_are_free_before_anyone_meet
     assert!(deaths.try_recv().is_err());
     heap.root().set("x", Data::Null).unwrap();
 }
+
+/// A message whose place says {slot, tag} of a participant that has died with this status; what comes out of the channel.
+fn message_of_the_dead(status: Status, putting: bool) -> Vec<f64> {
+    let case = Case::new();
+    let jobs = case.heap.channel("jobs", None, false).unwrap();
+    assert!(jobs.try_put(1.0).unwrap() && jobs.try_put(2.0).unwrap());
+    let mut looker = case.join();
+    let channel = Channel::open(&mut looker, "jobs", None, false).unwrap().offset();
+    drop(looker);
+    let ring = case.segment.word(channel + 0x30).unwrap().load(SeqCst);
+    let place = case.segment.word(ring + 64).unwrap();
+
+    let participant = case.segment.join(9).unwrap();
+    let slot = participant.slot();
+    let record = case.segment.slot(slot).unwrap();
+    let seq = StatusWord(record.status.load(SeqCst)).seq();
+    record.intent[0].store(0, SeqCst);
+    record.status.store(StatusWord::new(status, seq).0, SeqCst);
+    place.fetch_or((putting as u64) << 46 | (seq & 15) << 42 | (slot as u64) << 32, SeqCst);
+    participant.abandon();
+    // recovered and buried before anybody looks at the channel, and its slot at work again
+    case.sweep();
+    let heir = case.join();
+    let now = StatusWord(record.status.load(SeqCst)).seq();
+    record.status.store(StatusWord::new(Status::Idle, now + 15).0, SeqCst);
+    let mut rest = Vec::new();
+    while let Some(message) = jobs.try_take().unwrap() {
+        rest.push(message.number().unwrap());
+    }
+    drop(heir);
+    rest
+}
+
+#[test]
+fn messages_are_settled_by_what_the_dead_had_decided_not_by_what_their_slot_does_later() {
+    assert_eq!(message_of_the_dead(Status::Committed, true), [1.0, 2.0], "put");
+    assert_eq!(message_of_the_dead(Status::Committed, false), [2.0], "taken");
+    for status in [Status::Active, Status::Preparing, Status::Aborted, Status::Direct] {
+        assert_eq!(message_of_the_dead(status, true), [2.0], "{status:?}: never put");
+        assert_eq!(message_of_the_dead(status, false), [1.0, 2.0], "{status:?}: not taken");
+    }
+}
