@@ -1,5 +1,5 @@
 // Reads the flights and puts them on the channel, in both kinds of batch:
-//  - every fourth as frozen rows, which travel by value: whoever takes them frees them;
+//  - every eighth as frozen rows, which travel by value: whoever takes them frees them;
 //  - the others as columns: typed arrays in the heap, filled in place and used again and again (`empty` brings them
 //    back), which costs far less.
 import { Heap } from 'coheap'
@@ -13,7 +13,7 @@ const codes = new Map()
 
 let turn = 0
 for await (const { origin, delay } of batches(size, rows)) {
-  if (turn++ % 4 === 0) {
+  if (turn++ % 8 === 0) {
     await full.put(Object.freeze(origin.map((code, i) => Object.freeze([code, delay[i]]))))
   } else {
     const columns = await empty.take()
