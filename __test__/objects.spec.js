@@ -315,6 +315,11 @@ test('a snapshot is plain and deep', (t) => {
   s.t[0] = 9
   t.is(o.t[0], 1)
   t.is(snapshot(5), 5)
+  const plain = fresh({ f: Object.freeze({ a: Object.freeze([1, { live: 1 }]) }), e: new Error('x') })
+  t.deepEqual(structuredClone(snapshot(plain)).f, { a: [1, { live: 1 }] })
+  t.true(Object.isFrozen(snapshot(plain).f.a))
+  t.deepEqual(structuredClone(snapshot(plain.f)), { a: [1, { live: 1 }] })
+  t.true(Object.isFrozen(snapshot(plain.f)))
   const mixed = snapshot(Object.freeze({ o, list: [o.a] }))
   t.false(isShared(mixed.o) || isShared(mixed.list[0]))
 })

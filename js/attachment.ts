@@ -311,6 +311,17 @@ export class Attachment {
     return this.reader
   }
 
+  /** The one value of a WIRE answer, plain through and through. */
+  decodePlain(): unknown {
+    this.answer()
+    this.decoder.bare = true
+    try {
+      return this.decoder.value()
+    } finally {
+      this.decoder.bare = false
+    }
+  }
+
   /** The one value of a WIRE answer. */
   decodeOne(): unknown {
     const bytes = this.state[1]

@@ -47,6 +47,8 @@ export class Decoder {
   private keysOf: (readonly (string | symbol)[] | undefined)[] = []
   private frozen: object[] = []
   private inner: Decoder | undefined
+  /** Frozen values are frozen objects and no Proxies: for snapshots, which go through `structuredClone`. */
+  bare = false
 
   constructor(reader: Reader, lookup: Lookup, content = false) {
     this.reader = reader
@@ -203,7 +205,7 @@ export class Decoder {
   private container(id: number, target: object): object {
     if (!this.content) return (this.seen[id] = target)
     this.frozen.push(target)
-    return (this.seen[id] = new Proxy(target, readOnly))
+    return (this.seen[id] = this.bare ? target : new Proxy(target, readOnly))
   }
 
   /** Reads members until one is a container of its own (PENDING) or the container is done: the container. */
@@ -388,6 +390,7 @@ export class Decoder {
       case Packed.ARRAY: {
         const inner = (this.inner ??= new Decoder(r, nowhere, true))
         this.inner = undefined
+        inner.bare = this.bare
         result = inner.frozenValue(references)
         this.inner = inner
         break

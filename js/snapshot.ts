@@ -46,7 +46,7 @@ function ofLive(t: Target): unknown {
   a.use(t)
   if (t.tag === Tag.BUFFER || t.tag === Tag.VIEW) return ofBytes(t.self as ArrayBuffer | ArrayBufferView)
   a.port.snapshot(t.h)
-  return a.decodeOne()
+  return a.decodePlain()
 }
 
 function ofBytes(bytes: ArrayBuffer | ArrayBufferView): object {
@@ -81,10 +81,12 @@ function isContainer(value: object): boolean {
 class Copier {
   private readonly copies = new Map<object, object>()
   private readonly todo: (() => void)[] = []
+  private readonly frozen: object[] = []
 
   copy(value: unknown): unknown {
     const result = this.one(value)
     for (let next = this.todo.pop(); next !== undefined; next = this.todo.pop()) next()
+    for (const copy of this.frozen) Object.freeze(copy)
     return result
   }
 
@@ -115,6 +117,7 @@ class Copier {
     const copy = (
       Array.isArray(value) ? new Array(value.length) : Object.create(Object.getPrototypeOf(value) as object)
     ) as object
+    if (Object.isFrozen(value)) this.frozen.push(copy)
     this.todo.push(() => {
       for (const key of Reflect.ownKeys(value)) {
         if (key === 'length' && Array.isArray(value)) continue
