@@ -48,6 +48,14 @@ async function cargoTest(command) {
   if (code !== 0 && failed === 0) add(0, 1)
 }
 
+/** A program that ends with "N passed, N failed". */
+async function counting(command) {
+  const { code, output } = await run(command)
+  const [, passed, failed] = /^(\d+) passed, (\d+) failed$/m.exec(output) ?? [0, 0, 0]
+  add(Number(passed), Number(failed))
+  if (code !== 0 && Number(failed) === 0) add(0, 1)
+}
+
 async function tap(command) {
   const { code, output } = await run(command)
   const passed = [...output.matchAll(/^ok \d+/gm)].length
@@ -62,6 +70,7 @@ await check('cargo clippy --workspace --all-targets --quiet -- -D warnings')
 await check('cargo doc --workspace --no-deps --quiet', { RUSTDOCFLAGS: '-D warnings' })
 await check('npm run lint --silent')
 await check('npm run test:types --silent')
+await counting('node models/run.mjs --small')
 await cargoTest('cargo test --workspace --no-fail-fast')
 if (built) await tap('npx ava --tap')
 else add(0, 1)
