@@ -1,5 +1,7 @@
 //! A walk over a whole heap that looks for what cannot be.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use coheap_objects::refs::{self, Reference};
@@ -18,11 +20,12 @@ pub struct Violation {
 /// More is not told: a broken heap is full of them.
 const MOST: usize = 1000;
 
-/// Looks at every slab and every block: the allocator's own structures, that each block's type fits its content, and
-/// that each reference leads to a block that is allocated and of the type that the reference says. Exact while nobody
-/// writes; in a heap that is in use, blocks that come and go meanwhile may be reported. Never fails, whatever the
-/// segment holds. Takes about as long as reading the heap once.
-pub fn verify(segment: &Segment) -> Vec<Violation> {
+/// Looks at the allocator's own structures, and at every block that can be reached from the root, the tables of shapes
+/// and keys, or a channel: that its type fits its content, and that each reference leads to a block that is allocated and
+/// of the type that the reference says. What nothing refers to any more, garbage of the dead above all, may refer to
+/// blocks that are gone. Exact while nobody writes; in a heap that is in use, blocks that come and go meanwhile may
+/// be reported. Never fails, whatever the segment holds. Takes about as long as reading the heap once.
+pub fn verify(segment: &Arc<Segment>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut add = |at, what| {
         if found.len() < MOST {
@@ -30,23 +33,36 @@ pub fn verify(segment: &Segment) -> Vec<Violation> {
         }
     };
     coheap_slab::verify(segment, &mut add);
-    coheap_slab::for_each_block(segment, |at, _| {
-        let told = refs::for_each_ref(segment, at, &mut |reference| {
-            if let Some(what) = wrong(segment, reference) {
-                add(at, what);
-            }
-        });
-        if let Err(error) = told {
-            add(at, error.what);
-        }
-    });
+    // {where it was found, what it refers to}
+    let mut waiting: Vec<(Off, Reference)> = Vec::new();
     match crate::open::root_cell(segment) {
-        Ok(root) => {
-            if let Some(what) = wrong(segment, Reference::Cell(root)) {
-                add(0, what);
+        Ok(root) => waiting.push((0, Reference::Cell(root))),
+        Err(error) => add(0, error.what),
+    }
+    let header = segment.header();
+    for table in [&header.shapes, &header.keys] {
+        match table.load(Relaxed) {
+            0 => {}
+            at => waiting.push((0, Reference::Block(at))),
+        }
+    }
+    let told = coheap_queue::for_each_message(segment, &mut |message| waiting.push((0, message)));
+    if let Err(error) = told {
+        add(error.about, error.what);
+    }
+    let mut seen = HashSet::new();
+    while let Some((from, reference)) = waiting.pop() {
+        if let Some(what) = wrong(segment, reference) {
+            add(from, what);
+            continue;
+        }
+        let at = reference.offset();
+        if seen.insert(at) {
+            let told = refs::for_each_ref(segment, at, &mut |reference| waiting.push((at, reference)));
+            if let Err(error) = told {
+                add(at, error.what);
             }
         }
-        Err(error) => add(0, error.what),
     }
     found
 }

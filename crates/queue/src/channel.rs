@@ -84,7 +84,7 @@ impl Channel {
         Ok(all)
     }
 
-    fn view(seg: &Arc<Segment>, at: Off) -> coheap_segment::Result<Channel> {
+    pub(crate) fn view(seg: &Arc<Segment>, at: Off) -> coheap_segment::Result<Channel> {
         let record = ChannelRecord::at(seg, at)?;
         let word1 = Word1(record.word1.load(Acquire));
         if word1.kind() != coheap_objects::kind::CHANNEL {

@@ -34,6 +34,7 @@ mod judge;
 mod layout;
 mod message;
 mod party;
+mod refs;
 mod rings;
 mod stack;
 mod waiting;
@@ -43,6 +44,7 @@ mod word;
 pub use channel::{Channel, recover};
 pub use layout::LONGEST_NAME;
 pub use message::Content;
+pub use refs::for_each_message;
 pub use waiting::Role;
 pub use watch::Watch;
 

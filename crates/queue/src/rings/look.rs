@@ -49,7 +49,7 @@ impl<'s> Rings<'s> {
 
     /// Shows all places from the head on, with whether each is consumed, until told to stop. Starts over, once a
     /// ring is left behind: `f` must not mind.
-    fn each_place(&self, mut f: impl FnMut(u64, SlotWord, bool) -> bool) -> Result<()> {
+    pub fn each_place(&self, mut f: impl FnMut(u64, SlotWord, bool) -> bool) -> Result<()> {
         let mut spot = self.head()?;
         for _ in 0..MANY {
             match self.enter(&mut spot)? {
