@@ -5,6 +5,8 @@
 //! * What the transaction *saw* (empty, full, a length) is a triple {version of the channel's word, end of the
 //!   rings, messages}, looked at again in step 5, before the claims, while all words that the commit writes have C.
 //!   Lone puts and takes move the end or the count; commits change the version.
+//! * Lone puts do not heed C. So whoever saw something claims from exactly that end on: a message in between would
+//!   stand before his, and he has not seen it.
 //! * Its own pending puts count, and can be taken when the rings are empty.
 //!
 //! In step 5 it needs C on the version words of the channels that it puts to or takes from, so that whoever saw
@@ -338,9 +340,11 @@ impl Part {
         Ok(())
     }
 
+    /// Step 5, after [`Part::check`].
     fn claim(&mut self, fifo: &mut Fifo<'_, '_, TxnHand<'_>>) -> Res<()> {
         let owner = me(fifo.hand);
         let own = self.takes.len() as u64;
+        let mut next = self.saw.and_then(|saw| saw.end);
         for &cell in &self.puts {
             let mut putter =
                 Putter { hand: &mut *fifo.hand, places: fifo.places, cell, owner: Some(owner), block: 0 };
@@ -348,6 +352,10 @@ impl Part {
             let fault = match claim {
                 Ok(Claim::At(place)) => {
                     self.claims.push(Claimed { at: place.at, pos: place.pos, word: place.word, cell });
+                    if next.is_some_and(|next| next != place.pos) {
+                        return Err(Fault::Aborted);
+                    }
+                    next = next.map(|next| next + 1);
                     continue;
                 }
                 // somebody was quicker: the next attempt sees that
@@ -452,3 +460,6 @@ impl Party for Channels {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
