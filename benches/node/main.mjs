@@ -1,6 +1,6 @@
 // The comparison: every case on every peer that can do it, in processes of their own, in one run. A case is run
 // `--rounds` times, the peers taking turns, and the median counts. Prints a table, writes results.json.
-//   npm run bench [-- --rounds 3 --seconds 1 --only map]
+//   npm run bench [-- --rounds 3 --seconds 1 --only map --peers coheap,ems]
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
@@ -15,6 +15,7 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '1' },
     only: { type: 'string', default: '' },
+    peers: { type: 'string', default: PEERS.join() },
     out: { type: 'string', default: fileURLToPath(new URL('results.json', import.meta.url)) },
   },
 })
@@ -24,7 +25,7 @@ const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1]
 const worker = fileURLToPath(new URL('worker.mjs', import.meta.url))
 
 const peers = {}
-for (const name of PEERS) {
+for (const name of PEERS.filter((name) => options.peers.split(',').includes(name))) {
   try {
     const { default: peer } = await import(`./peers/${name}.mjs`)
     peers[name] = peer
