@@ -165,9 +165,10 @@ impl Channels {
                 wait_for(&mut fifo, &place, &mut since)?;
                 continue;
             }
+            let before = part.saw;
             if part.observe(&mut fifo)? > 0 {
                 // it came or comes just now
-                part.saw = None;
+                part.saw = before;
                 wait_a_little(&mut fifo, &mut since)?;
                 continue;
             }
@@ -307,7 +308,16 @@ impl Part {
                 pause(fifo, elapsed)?;
                 continue;
             }
-            let (end, len) = (fifo.rings.end()?, fifo.rings.len(Some(me))?);
+            let end = fifo.rings.end()?;
+            // A lone `put_many` decides without C and without a new end: none may be under way before that end. Those
+            // that come later move it.
+            if self.saw.is_none()
+                && let Some(putter) = fifo.rings.undecided_put()?
+            {
+                wait_for(fifo, &putter, &mut since)?;
+                continue;
+            }
+            let len = fifo.rings.len(Some(me))?;
             let saw = Saw { version: word.version(), end, messages: len + self.takes.len() as u64 };
             let again = Word(fifo.channel.word0.load(SeqCst));
             if again.seen() != word.seen() || fifo.rings.end()? != saw.end {

@@ -10,7 +10,7 @@ use coheap_segment::{Error, Off, Result, Segment};
 use crate::channel::Channel;
 use crate::directory;
 use crate::layout::at;
-use crate::rings::Rings;
+use crate::rings::{Place, Rings};
 use crate::word::State;
 
 /// Calls `f` with every message of every channel, those that somebody is putting or taking too: a live object or an
@@ -25,7 +25,7 @@ pub fn for_each_message(segment: &Arc<Segment>, f: &mut dyn FnMut(Reference)) ->
 
 fn in_rings(segment: &Segment, channel: &Channel, f: &mut dyn FnMut(Reference)) -> Result<()> {
     let record = channel.record()?;
-    Rings::new(segment, record, record.places(), 0).each_place(|_, word, consumed| {
+    Rings::new(segment, record, record.places(), 0).each_place(|Place { word, .. }, consumed| {
         if !consumed && matches!(word.state(), State::Full | State::Putting | State::Taken) {
             f(Reference::Block(word.block()));
         }

@@ -1,6 +1,7 @@
 //! Step 5 with others in the middle of it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 use coheap_objects::Cell;
 use coheap_segment::Segment;
@@ -8,6 +9,10 @@ use coheap_txn::{Ctx, Fault, TxnOptions};
 
 use super::Channels;
 use crate::channel::Channel;
+use crate::hand::{Hand, Putter};
+use crate::rings::Claim;
+use crate::tests::Worker;
+use crate::word::Owner;
 
 fn join(segment: &Arc<Segment>) -> Ctx {
     Ctx::new(segment.join(1).unwrap(), 10).unwrap()
@@ -50,4 +55,41 @@ fn a_lone_put_before_the_claims_of_whoever_saw_the_end_aborts_it() {
 #[test]
 fn a_lone_put_before_the_claims_of_whoever_saw_nothing_does_no_harm() {
     assert_eq!(put_in_between(false), (Ok(()), vec![3.0]));
+}
+
+#[test]
+fn a_length_waits_for_a_run_that_is_being_put() {
+    let segment = crate::tests::segment();
+    let (mut a, mut other) = (join(&segment), Worker::new(&segment));
+    let sut = Channel::open(&mut a, "jobs", None, false).unwrap();
+    let owner = Owner { slot: other.slot(), tag: other.begin() };
+    let at = sut.offset();
+    let run: Vec<_> = other.on(at, |f| {
+        let put = |x| {
+            let (cell, head) = (Cell::number(x), &f.memory.head_seen);
+            let mut putter =
+                Putter { hand: &mut *f.hand, places: f.places, cell, owner: Some(owner), block: 0 };
+            match f.rings.claim(0, head, &mut putter) {
+                Ok(Claim::At(place)) => (place.at, place.word),
+                _ => panic!("no place"),
+            }
+        };
+        [1.0, 2.0].map(put).into()
+    });
+    let length = |a: &mut Ctx| {
+        let t = a.begin(TxnOptions::default()).unwrap();
+        a.enter(t).unwrap();
+        let len = sut.len(a);
+        a.leave();
+        a.abort(t);
+        len
+    };
+    assert_eq!(length(&mut a), Err(Fault::Aborted), "neither with the run nor without");
+    other.decide();
+    assert_eq!(length(&mut a), Ok(2));
+    for (at, word) in run {
+        segment.word(at).unwrap().store(word.settled().0, SeqCst);
+    }
+    other.end();
+    assert_eq!(messages(&sut, &mut a), [1.0, 2.0]);
 }

@@ -36,7 +36,7 @@ impl<'s> Rings<'s> {
     pub(super) fn holes_before(&self, tail: u64) -> Result<u64> {
         let noted = self.channel.holes.load(SeqCst).min(tail);
         let mut count = 0;
-        self.each_place(|pos, word, consumed| {
+        self.each_place(|Place { pos, word, .. }, consumed| {
             let tombstone = word.state() == State::Putting && judge(self.seg, word.owner()) == Verdict::Over;
             let taken = word.state() == State::Taken && judge(self.seg, word.owner()) == Verdict::Committed;
             if pos < noted && (consumed || tombstone || taken) {
@@ -49,19 +49,20 @@ impl<'s> Rings<'s> {
 
     /// Shows all places from the head on, with whether each is consumed, until told to stop. Starts over, once a
     /// ring is left behind: `f` must not mind.
-    pub fn each_place(&self, mut f: impl FnMut(u64, SlotWord, bool) -> bool) -> Result<()> {
+    pub fn each_place(&self, mut f: impl FnMut(Place<'s>, bool) -> bool) -> Result<()> {
         let mut spot = self.head()?;
         for _ in 0..MANY {
             match self.enter(&mut spot)? {
                 Enter::Here => {}
                 _ => return Ok(()),
             }
-            let seen = SlotWord(self.place(&spot).load(SeqCst));
-            let consumed = self.is_consumed(seen, &spot);
-            if !consumed && matches!(seen.state(), State::Empty | State::Seal) {
+            let place = self.place(&spot);
+            let word = SlotWord(place.load(SeqCst));
+            let consumed = self.is_consumed(word, &spot);
+            if !consumed && matches!(word.state(), State::Empty | State::Seal) {
                 return Ok(());
             }
-            if !f(spot.pos, seen, consumed) {
+            if !f(Place { pos: spot.pos, word, place, at: self.offset(&spot) }, consumed) {
                 return Ok(());
             }
             spot.pos += 1;
@@ -74,7 +75,7 @@ impl<'s> Rings<'s> {
     pub fn waiting(&self, most: u64) -> Result<(u64, bool)> {
         let (mut places, mut owned) = (0, false);
         let mut last = None;
-        self.each_place(|pos, word, consumed| {
+        self.each_place(|Place { pos, word, .. }, consumed| {
             // starts over once a ring is left behind: count each position once
             if last.is_none_or(|last| pos > last) {
                 last = Some(pos);
@@ -84,6 +85,19 @@ impl<'s> Rings<'s> {
             places < most
         })?;
         Ok((places, owned))
+    }
+
+    /// The first place that somebody puts to who has not yet decided. Looks at all places in use.
+    pub fn undecided_put(&self) -> Result<Option<Place<'s>>> {
+        let mut found = None;
+        self.each_place(|place, consumed| {
+            let puts = !consumed && place.word.state() == State::Putting;
+            if puts && matches!(judge(self.seg, place.word.owner()), Verdict::Undecided | Verdict::Direct) {
+                found = Some(place);
+            }
+            found.is_none()
+        })?;
+        Ok(found)
     }
 
     /// Messages there are now, as somebody outside of any transaction sees it, plus what `mine` takes. A count of
@@ -97,7 +111,7 @@ impl<'s> Rings<'s> {
             let tail = self.channel.tail.load(SeqCst);
             let exact = (head + NEAR).max(self.channel.holes.load(SeqCst));
             let (mut missing, mut seen) = (0, 0);
-            self.each_place(|pos, word, consumed| {
+            self.each_place(|Place { pos, word, .. }, consumed| {
                 if pos >= exact {
                     return false;
                 }
