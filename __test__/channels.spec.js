@@ -318,3 +318,54 @@ test('synchronous takers and putters of two processes take turns', async (t) => 
   await b.end()
   own.close()
 })
+
+test('messages that find no room are freed', (t) => {
+  const heap = Heap.create()
+  const five = [1, 2, 3, 4, 5].map((i) => `a text that needs a block of its own ${i}`)
+  const inside = (c, end) => heap.transaction(() => (c.tryPutMany(five), end()))
+  const rounds = [
+    (c) => (c.tryPutMany(five), c.takeMany(10).length),
+    (c) => (five.forEach((m) => c.tryPut(m)), c.takeMany(10).length),
+    (c) => (inside(c, () => 0), c.takeMany(10).length),
+    (c) => {
+      t.throws(() => inside(c, () => BigInt(0.5)), { instanceOf: RangeError })
+      return c.tryPutMany(five) + c.takeMany(10).length - 2
+    },
+  ]
+  for (const order of ['fifo', 'lifo']) {
+    rounds.forEach((round, i) => {
+      const c = heap.channel(order + i, { capacity: 2, order })
+      for (let i = 0; i < 100; i++) t.is(round(c), 2)
+      const { used } = heap.stats()
+      for (let i = 0; i < 200; i++) round(c)
+      t.is(heap.stats().used, used)
+    })
+  }
+  heap.close()
+})
+
+test('messages that wait for room are freed when the wait or the heap ends', async (t) => {
+  const heap = Heap.create()
+  const c = heap.channel('c', { capacity: 2 })
+  const five = [1, 2, 3, 4, 5].map((i) => `a text that needs a block of its own ${i}`)
+  const round = async () => {
+    await t.throwsAsync(c.putMany(five, { timeout: 1 }), { code: 'ERR_COHEAP_TIMEOUT' })
+    t.deepEqual(c.takeMany(10), five.slice(0, 2))
+  }
+  await round()
+  const { used } = heap.stats()
+  for (let i = 0; i < 5; i++) await round()
+  t.is(heap.stats().used, used)
+
+  const other = await puppet(heap.name)
+  await other.run(async ({ heap }, five) => {
+    const c = heap.channel('c')
+    const waits = [c.putMany(five), c.put(five[0])].map((wait) => wait.catch(() => {}))
+    heap.close()
+    await Promise.all(waits)
+  }, five)
+  t.deepEqual(c.takeMany(10), five.slice(0, 2))
+  t.is(heap.stats().used, used)
+  await other.end()
+  heap.close()
+})

@@ -1,42 +1,44 @@
 //! [`Batch`]: messages that were copied in and wait for room in a channel.
 //!
-//! They may wait for long, so something must refer to them: live objects are in the handle table, by-value blocks are
-//! the elements of an array of their own that is.
+//! They may wait for long, and a by-value block has one referring cell, which it gets with its place in the channel. Until
+//! then the handle table refers to each of them, and gives them up as they go in.
+
+use std::collections::VecDeque;
 
 use coheap_heap::objects::cell::Cell;
-use coheap_heap::objects::{array, graph, value};
-use coheap_heap::segment::Off;
-use coheap_heap::txn::{Fault, Guard};
+use coheap_heap::objects::graph;
+use coheap_heap::txn::Fault;
 
 use crate::live::Live;
 
 /// See the module.
 pub struct Batch {
-    cells: Vec<Cell>,
-    /// How many have gone in.
-    put: usize,
-    handles: Vec<u32>,
-    /// The array of the by-value blocks, 0 if there is none.
-    holder: Off,
+    /// Those that have not gone in.
+    left: VecDeque<Cell>,
+    /// Of those that are blocks, in their order.
+    handles: VecDeque<u32>,
+    /// The batch was built with one message.
+    single: bool,
+}
+
+fn is_block(cell: Cell) -> bool {
+    cell.is_identity() || cell.is_by_value_block()
 }
 
 impl Batch {
     /// Builds the values of a wire that holds a count and so many.
     pub fn build(live: &mut Live, wire: &[u8]) -> Result<Batch, Fault> {
-        let (cells, holder) = live.build(|m, resolve| {
-            let cells = graph::build_all(m, wire, resolve)?;
-            let blocks: Vec<Cell> = cells.iter().copied().filter(|cell| cell.is_by_value_block()).collect();
-            let holder = if blocks.is_empty() { 0 } else { array::create_with(m, &blocks)? };
-            Ok((cells, holder))
-        })?;
-        let mut batch = Batch { cells, put: 0, handles: Vec::new(), holder };
-        let objects = batch.cells.iter().filter(|cell| cell.is_identity()).map(|cell| cell.offset());
-        let roots: Vec<Off> = objects.chain((holder != 0).then_some(holder)).collect();
-        for at in roots {
-            match live.ctx.publish(at) {
-                Ok(handle) => batch.handles.push(handle),
+        let cells = live.build(|m, resolve| graph::build_all(m, wire, resolve))?;
+        let single = cells.len() == 1;
+        let mut batch = Batch { left: cells.into(), handles: VecDeque::new(), single };
+        for i in 0..batch.left.len() {
+            if !is_block(batch.left[i]) {
+                continue;
+            }
+            match live.ctx.publish(batch.left[i].offset()) {
+                Ok(handle) => batch.handles.push_back(handle),
                 Err(error) => {
-                    batch.withdraw(live);
+                    batch.withdraw(live, usize::MAX);
                     live.ctx.discard();
                     return Err(error.into());
                 }
@@ -47,53 +49,38 @@ impl Batch {
     }
 
     /// The messages that have not gone in.
-    pub fn left(&self) -> &[Cell] {
-        &self.cells[self.put..]
+    pub fn left(&mut self) -> &[Cell] {
+        self.left.make_contiguous()
     }
 
     /// `n` more have gone in; true if some are left.
     pub fn done(&mut self, live: &mut Live, n: usize) -> Result<bool, Fault> {
-        self.put += n;
-        if !self.left().is_empty() {
-            return Ok(true);
-        }
         live.last_put = None;
-        if let [cell] = self.cells[..]
-            && cell.is_identity()
-        {
-            live.pin(cell)?;
-            live.pins.keep();
-            live.last_put = Some(cell);
-        }
-        self.give_back(live)?;
-        Ok(false)
-    }
-
-    /// Frees what has not gone in.
-    pub fn discard(mut self, live: &mut Live) -> Result<(), Fault> {
-        self.give_back(live)
-    }
-
-    fn give_back(&mut self, live: &mut Live) -> Result<(), Fault> {
-        let (left, holder) = (&self.cells[self.put..], self.holder);
-        let freed = if holder == 0 {
-            Ok(())
-        } else {
-            live.ctx.write(|m| {
-                for &cell in left {
-                    value::free(m, Guard(holder), cell)?;
-                }
-                array::replace_all(m, holder, &[])?;
-                m.free(holder);
-                Ok(())
-            })
+        let gone: Vec<Cell> = self.left.drain(..n).collect();
+        let pinned = match gone[..] {
+            [cell] if self.single && cell.is_identity() => live.pin(cell).map(|_| {
+                live.pins.keep();
+                live.last_put = Some(cell);
+            }),
+            _ => Ok(()),
         };
-        self.withdraw(live);
+        self.withdraw(live, gone.into_iter().filter(|&cell| is_block(cell)).count());
+        pinned.map(|()| !self.left.is_empty())
+    }
+
+    /// Frees what has not gone in; live objects among it are garbage, for who else may refer to them.
+    pub fn discard(mut self, live: &mut Live) -> Result<(), Fault> {
+        let freed = live.ctx.write(|m| {
+            self.left.iter().filter(|cell| cell.is_by_value_block()).for_each(|cell| m.free(cell.offset()));
+            Ok(())
+        });
+        self.withdraw(live, usize::MAX);
         freed
     }
 
-    fn withdraw(&mut self, live: &mut Live) {
-        for handle in self.handles.drain(..) {
+    /// Takes back the handles of the first so many blocks.
+    fn withdraw(&mut self, live: &mut Live, n: usize) {
+        for handle in self.handles.drain(..n.min(self.handles.len())) {
             live.ctx.withdraw(handle);
         }
     }

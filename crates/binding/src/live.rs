@@ -315,6 +315,10 @@ impl Live {
         if let Some(waiter) = self.waiter.take() {
             waiter.stop(js);
         }
+        for (_, batch) in std::mem::take(&mut self.batches) {
+            // outside of any transaction; what an error leaves is garbage
+            let _ = batch.discard(&mut self);
+        }
         if let Some(js) = js {
             self.pins.wrappers.clear(js, |entry, wrapper| {
                 if let (kind::BUFFER, Some(buffer)) = (entry.kind, wrapper) {
