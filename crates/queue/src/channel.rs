@@ -340,8 +340,9 @@ impl Channel {
         Ok(self.len(ctx)? == 0)
     }
 
-    /// Closes the channel: takers drain it, then get `ERR_COHEAP_CHANNEL_CLOSED`; putters get it at once. Not undone by
-    /// the abort of a transaction. `false` if it was closed before.
+    /// Closes the channel: takers drain it, then get `ERR_COHEAP_CHANNEL_CLOSED`; putters get it at once. `false` if it was
+    /// closed before. Inside a transaction: a FIFO channel is closed at once, whatever becomes of the transaction, and its
+    /// own earlier puts there make its commit fail; a LIFO channel is closed by its commit.
     pub fn close(&self, ctx: &mut Ctx) -> Res<bool> {
         let closed = if self.lifo {
             ctx.write(|m| stack::close(m, self.at))?

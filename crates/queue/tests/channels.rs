@@ -227,6 +227,31 @@ fn a_closed_channel_is_drained_and_then_ends() {
 }
 
 #[test]
+fn closing_in_a_transaction_is_at_once_or_in_a_lifo_channel_its_commits_business() {
+    both(|lifo| {
+        let segment = segment();
+        let (mut ctx, mut other) = (join(&segment), join(&segment));
+        let sut = Channel::open(&mut ctx, "jobs", None, lifo).unwrap();
+        let mut close_in = |commits: bool| {
+            let t = ctx.begin(TxnOptions::default()).unwrap();
+            ctx.enter(t).unwrap();
+            let closed = sut.close(&mut ctx).unwrap();
+            ctx.leave();
+            if commits {
+                ctx.commit(t).unwrap()
+            } else {
+                ctx.abort(t)
+            }
+            closed
+        };
+        assert!(close_in(false));
+        assert_eq!(sut.is_closed(&mut other), Ok(!lifo));
+        assert_eq!(close_in(true), lifo);
+        assert_eq!(sut.is_closed(&mut other), Ok(true));
+    });
+}
+
+#[test]
 fn puts_of_a_transaction_appear_at_its_commit_and_never_after_an_abort() {
     both(|lifo| {
         let segment = segment();
