@@ -346,6 +346,7 @@ test('messages that find no room are freed', (t) => {
 
 test('messages that wait for room are freed when the wait or the heap ends', async (t) => {
   const heap = Heap.create()
+  t.teardown(() => heap.close())
   const c = heap.channel('c', { capacity: 2 })
   const five = [1, 2, 3, 4, 5].map((i) => `a text that needs a block of its own ${i}`)
   const round = async () => {
@@ -358,6 +359,7 @@ test('messages that wait for room are freed when the wait or the heap ends', asy
   t.is(heap.stats().used, used)
 
   const other = await puppet(heap.name)
+  t.teardown(() => other.end())
   await other.run(async ({ heap }, five) => {
     const c = heap.channel('c')
     const waits = [c.putMany(five), c.put(five[0])].map((wait) => wait.catch(() => {}))
@@ -366,6 +368,4 @@ test('messages that wait for room are freed when the wait or the heap ends', asy
   }, five)
   t.deepEqual(c.takeMany(10), five.slice(0, 2))
   t.is(heap.stats().used, used)
-  await other.end()
-  heap.close()
 })
