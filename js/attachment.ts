@@ -8,7 +8,7 @@ import { Encoder } from './encode.js'
 import { Gate, attachments, scope } from './scope.js'
 import { ShapeTree, Shape, UNKNOWN, isOpaque } from './shapes.js'
 import { Reader, Wire, Packed, Writer } from './wire.js'
-import { Status, Tag, type Port } from './port.js'
+import { In, Status, Tag, type Port } from './port.js'
 import { makeArray } from './array.js'
 import { makeRecord, RecordTarget } from './record.js'
 import { makeMap } from './map.js'
@@ -117,9 +117,18 @@ export class Attachment {
     return this.state[0] === Status.OK ? value : this.settle()
   }
 
+  /** As {@link settle}, of a message that was taken: its block is gone, so a frozen one is not kept. */
+  settleTaken(): unknown {
+    if (this.state[0] !== Status.WIRE) return this.settle()
+    this.answer()
+    return this.decoder.value()
+  }
+
   /** The value of a call whose status is not OK. */
   settle(): unknown {
     switch (this.state[0]) {
+      case Status.NUMBER:
+        return this.nums[In.VALUE]
       case Status.OBJECT:
         return this.wrap()
       case Status.WIRE:
@@ -189,7 +198,12 @@ export class Attachment {
     try {
       encoder.writer.u32(n)
       for (let i = 0; i < n; i++) {
-        encoder.encode(values[i])
+        const value = values[i]
+        if (typeof value === 'number') {
+          encoder.writer.number(value)
+          continue
+        }
+        encoder.encode(value)
         encoder.reset()
       }
     } finally {
@@ -328,7 +342,7 @@ export class Attachment {
     const at = this.nums[4]
     const version = this.nums[5]
     const r = this.answer()
-    if (at === 0 || !isFrozenContent(r.buffer)) return this.decoder.value()
+    if (at === 0 || !isFrozenContent(r)) return this.decoder.value()
     const kept = this.kept.get(at)
     if (kept?.version === version) return kept.value
     const value = this.decoder.value()
@@ -343,8 +357,10 @@ export class Attachment {
     this.kept.delete(at)
     this.kept.set(at, { version, bytes, value })
     this.keptBytes += bytes
+    // a look at the first one steps over all that have been deleted before it
+    if (this.keptBytes <= MOST_KEPT) return
     for (const [oldest, entry] of this.kept) {
-      if (this.keptBytes <= MOST_KEPT) break
+      if (this.keptBytes <= MOST_KEPT / 2) break
       this.kept.delete(oldest)
       this.keptBytes -= entry.bytes
     }
@@ -497,7 +513,8 @@ export function wordIn(at: number): number {
 }
 
 /** True if the wire begins with a frozen object or array. */
-function isFrozenContent(buffer: ArrayBufferLike): boolean {
-  const head = new Uint8Array(buffer, 0, 2)
-  return head[0] === Wire.PACKED && (head[1] === Packed.OBJECT || head[1] === Packed.ARRAY)
+function isFrozenContent(r: Reader): boolean {
+  if (r.peek(0) !== Wire.PACKED) return false
+  const what = r.peek(1)
+  return what === Packed.OBJECT || what === Packed.ARRAY
 }

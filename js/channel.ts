@@ -321,7 +321,7 @@ export class Channel<T = unknown> {
     if (status === Status.OK) return message as T
     if (status === Status.AGAIN) return undefined
     if (status === Status.CLOSED) throw this.#closed()
-    return a.settle() as T
+    return a.settleTaken() as T
   }
 
   /**

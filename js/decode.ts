@@ -166,7 +166,7 @@ export class Decoder {
       case Wire.PACKED: {
         const what = r.tag()
         const n = r.u32()
-        if (n === 0) return this.packed(what, [])
+        if (n === 0) return this.packed(what, none)
         return this.push(REFERENCES, nothing, n, { what, values: [] as unknown[] })
       }
       case Wire.ERROR: {
@@ -225,7 +225,7 @@ export class Decoder {
           return frame.result
         }
         while (frame.i < frame.n) {
-          const key = r.key()
+          const key = r.name()
           keys?.push(key)
           const v = this.head()
           if (v === PENDING) {
@@ -366,7 +366,7 @@ export class Decoder {
   }
 
   /** The references of a packed block have been read; its content follows. */
-  private packed(what: number, references: unknown[]): unknown {
+  private packed(what: number, references: readonly unknown[]): unknown {
     const r = this.reader
     const end = r.u32() + r.pos
     let result: unknown
@@ -388,6 +388,7 @@ export class Decoder {
       case Packed.ERROR:
       case Packed.OBJECT:
       case Packed.ARRAY: {
+        if (what === Packed.OBJECT && references.length === 0 && (result = this.flat()) !== undefined) break
         const inner = (this.inner ??= new Decoder(r, nowhere, true))
         this.inner = undefined
         inner.bare = this.bare
@@ -402,8 +403,28 @@ export class Decoder {
     return result
   }
 
+  /** A frozen object whose members are all simple; undefined, and nothing read, if they are not. */
+  private flat(): object | undefined {
+    const r = this.reader
+    const from = r.pos
+    if (r.peek(0) !== Wire.OBJECT || (r.peek(5) & 1) === 1) return undefined
+    r.pos = from + 6
+    const n = r.u32()
+    const target: Record<string | symbol, unknown> = {}
+    for (let i = 0; i < n; i++) {
+      const name = r.name()
+      if (r.peek(0) > Wire.SYMBOL) {
+        r.pos = from
+        return undefined
+      }
+      define(target, name, this.head())
+    }
+    Object.freeze(target)
+    return this.bare ? target : new Proxy(target, readOnly)
+  }
+
   /** Content mode: the one value that the content is, frozen. */
-  private frozenValue(references: unknown[]): unknown {
+  private frozenValue(references: readonly unknown[]): unknown {
     this.lookup = (index) => references[index]
     try {
       const value = this.value()
@@ -430,6 +451,7 @@ export class Decoder {
 }
 
 const nothing = {}
+const none: readonly unknown[] = []
 const nowhere: Lookup = () => {
   throw corrupt()
 }

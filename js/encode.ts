@@ -143,8 +143,10 @@ export class Encoder {
     const proto = prototypeOf(value)
     if (proto === Object.prototype || proto === null || classNameAt(proto, 1) === 'Object') {
       if (proto === null && types.isModuleNamespaceObject(value)) throw this.refuse('a module namespace')
-      if (isFrozen(value))
+      if (isFrozen(value)) {
+        if (!this.content && !proxy && proto !== null && this.flat(value)) return false
         return this.content ? this.plain(value, proto === null, proxy) : this.pack(Packed.OBJECT, value)
+      }
       if (this.content) return this.refer(value)
       return this.plain(value, proto === null, proxy)
     }
@@ -345,6 +347,40 @@ export class Encoder {
     const from = w.pos
     write()
     w.patch32(from - 4, w.pos - from)
+  }
+
+  /** A frozen object whose members are all simple, at once: as {@link pack} would. False, and nothing done, if they are not. */
+  private flat(value: object): boolean {
+    const names = ownKeys(value)
+    const n = names.length
+    if (n > MOST_SHAPE_KEYS || ownSymbols(value).length !== 0) return false
+    const w = this.writer
+    const start = w.pos
+    w.beginFlat(n)
+    for (let i = 0; i < n; i++) {
+      const name = names[i]
+      const property = descriptor(value, name)
+      w.string(name)
+      if (property === undefined || property.get !== undefined || !this.simple(property)) {
+        w.pos = start
+        return false
+      }
+    }
+    w.endFlat(start)
+    return true
+  }
+
+  /** Writes a data property's value if it is a number, a string, a boolean or nothing. */
+  private simple(property: PropertyDescriptor): boolean {
+    const w = this.writer
+    const value: unknown = property.value
+    if (typeof value === 'number') w.number(value)
+    else if (typeof value === 'string') w.string(value)
+    else if (typeof value === 'boolean') w.tag(value ? Wire.TRUE : Wire.FALSE)
+    else if (value === null) w.tag(Wire.NULL)
+    else if (value === undefined && property.set === undefined) w.tag(Wire.UNDEFINED)
+    else return false
+    return true
   }
 
   /** A frozen object, a frozen array, an error: content apart, live members first. */

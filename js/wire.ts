@@ -76,6 +76,9 @@ export const ERROR_KINDS = [
 const SHORT = 32
 const TWO_BYTE = /[^\0-\xff]/
 
+/** Bytes before the first key of a flat frozen object: packed, what, references, bytes; object, id, flags, count. */
+const FLAT_HEAD = 1 + 1 + 4 + 4 + 1 + 4 + 1 + 4
+
 /** Gives a buffer of at least so many bytes. */
 export type Grow = (minBytes: number) => ArrayBuffer
 
@@ -238,6 +241,25 @@ export class Writer {
     }
   }
 
+  /** The head of a frozen object of so many members, all of them scalars; {@link endFlat} ends it. */
+  beginFlat(members: number): void {
+    this.need(FLAT_HEAD)
+    const { u8, view, pos } = this
+    u8[pos] = Wire.PACKED
+    u8[pos + 1] = Packed.OBJECT
+    view.setUint32(pos + 2, 0, true)
+    u8[pos + 10] = Wire.OBJECT
+    view.setUint32(pos + 11, 0, true)
+    u8[pos + 15] = 0
+    view.setUint32(pos + 16, members, true)
+    this.pos = pos + FLAT_HEAD
+  }
+
+  /** The frozen object that began at `start` is whole. */
+  endFlat(start: number): void {
+    this.view.setUint32(start + 6, this.pos - start - 10, true)
+  }
+
   raw(bytes: Uint8Array): void {
     this.need(bytes.length)
     this.u8.set(bytes, this.pos)
@@ -304,16 +326,28 @@ function few(u: Uint8Array, i: number, n: number): string {
   }
 }
 
+/** Keys that a reader remembers: a power of two. */
+const NAMES = 256
+
+/** The same string as V8 keeps it for property names. */
+function asName(s: string): string {
+  return Object.keys({ [s]: 0 })[0]
+}
+
 /** Reads the parts of the wire format. */
 export class Reader {
   pos = 0
+  private whole: ArrayBufferLike | undefined
   private u8!: Uint8Array
   private view!: DataView
   private node!: Buffer
+  /** Short keys that were read lately, each at a place that its bytes name. */
+  private readonly names: string[] = new Array<string>(NAMES).fill('')
 
   /** Reads on in this buffer at this place. */
   use(buffer: ArrayBufferLike, pos: number): void {
-    if (this.u8 === undefined || this.u8.buffer !== buffer) {
+    if (this.whole !== buffer) {
+      this.whole = buffer
       this.u8 = new Uint8Array(buffer)
       this.view = new DataView(buffer)
       this.node = Buffer.from(buffer)
@@ -323,6 +357,11 @@ export class Reader {
 
   tag(): number {
     return this.u8[this.pos++]
+  }
+
+  /** The byte so many after the next, which stays the next. */
+  peek(further: number): number {
+    return this.u8[this.pos + further]
   }
 
   u32(): number {
@@ -398,6 +437,26 @@ export class Reader {
     return Symbol.for(this.text())
   }
 
+  /** A property key that is likely to be one of a few: no new string then, and one that V8 need not look up. */
+  name(): string | symbol {
+    const { u8, pos } = this
+    if (u8[pos] !== Wire.LATIN1) return this.key()
+    const n = this.view.getUint32(pos + 1, true)
+    if (n === 0 || n > SHORT) return this.key()
+    const from = pos + 5
+    const place = (n * 31 + u8[from] * 7 + u8[from + n - 1] * 13 + u8[from + (n >> 1)]) & (NAMES - 1)
+    const known = this.names[place]
+    if (known.length === n) {
+      let i = 0
+      while (i < n && known.charCodeAt(i) === u8[from + i]) i++
+      if (i === n) {
+        this.pos = from + n
+        return known
+      }
+    }
+    return (this.names[place] = asName(this.key() as string))
+  }
+
   /** A string with its tag. */
   text(): string {
     return this.tag() === Wire.LATIN1 ? this.latin1() : this.utf16()
@@ -408,11 +467,6 @@ export class Reader {
     const from = this.pos
     this.pos = from + n
     return this.u8.buffer.slice(from, from + n) as ArrayBuffer
-  }
-
-  /** The buffer that is being read. */
-  get buffer(): ArrayBufferLike {
-    return this.u8.buffer
   }
 }
 
