@@ -14,7 +14,7 @@ import {
   withKey,
 } from './collection.js'
 import { inspectMap } from './inspect.js'
-import { Status, Tag } from './port.js'
+import { In, Status, Tag } from './port.js'
 import type { Target } from './target.js'
 
 const key: unique symbol = Symbol('SharedMap')
@@ -52,7 +52,7 @@ export class SharedMap<K = unknown, V = unknown> {
     const t = of(this, 'get')
     const a = using(t)
     if (isForeign(a, key)) return undefined
-    return a.result(withKey(a, key, (k, n) => a.port.mapGet(t.h, k, n))) as V | undefined
+    return a.result(find(t, key)) as V | undefined
   }
 
   /** True if the key is there. Never copies the key in. */
@@ -72,8 +72,9 @@ export class SharedMap<K = unknown, V = unknown> {
   set(key: K, value: V): this {
     const t = of(this, 'set')
     const a = changing(t)
-    if (isDirect(key) && isDirect(value)) a.port.mapSet(t.h, key, value, 0)
-    else put(a, key, value, (k, v, n) => a.port.mapSet(t.h, k, v, n))
+    const n = isDirect(key) && isDirect(value) ? 0 : a.stagePair(key, value)
+    point(t, n)
+    a.port.mapSet(isDirect(key) ? key : undefined, isDirect(value) ? value : undefined)
     a.done()
     return this
   }
@@ -92,7 +93,7 @@ export class SharedMap<K = unknown, V = unknown> {
     const a = using(t)
     if (Object.is(key, -0)) key = 0 as K
     if (!isForeign(a, key)) {
-      const value = withKey(a, key, (k, n) => a.port.mapGet(t.h, k, n))
+      const value = find(t, key)
       if (a.state[0] !== Status.ABSENT) return a.result(value) as V
     }
     return this.getOrInsert(key, compute(key))
@@ -157,6 +158,24 @@ Object.defineProperty(SharedMap.prototype, Symbol.iterator, {
   writable: true,
   configurable: true,
 })
+
+/** Says which map the next call is about, and how much is staged for it. */
+function point(t: CollectionTarget, wire: number): void {
+  const { state } = t.attachment
+  state[In.HANDLE] = t.h
+  state[In.WIRE] = wire
+}
+
+/** Asks for the value of a key. */
+function find(t: CollectionTarget, key: unknown): unknown {
+  const { port } = t.attachment
+  if (isDirect(key)) {
+    point(t, 0)
+    return port.mapGet(key)
+  }
+  point(t, t.attachment.stage(key))
+  return port.mapGet(undefined)
+}
 
 /** A call with a key and a value, each as it is or staged. */
 function put<T>(

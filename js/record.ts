@@ -12,7 +12,7 @@ import { isDirect, wordIn } from './attachment.js'
 import { ABSENT, ASK, immediate, keep, scratchF, type ChildCache } from './cells.js'
 import { fail } from './errors.js'
 import { inspectRecord } from './inspect.js'
-import { Status, Tag } from './port.js'
+import { In, Status, Tag } from './port.js'
 import { UNKNOWN, type Shape } from './shapes.js'
 import { targetOf, type Target } from './target.js'
 
@@ -97,7 +97,8 @@ function ask(t: RecordTarget, key: string | symbol): unknown {
   const slot = t.shape.slots.get(key)
   if (slot !== undefined) {
     const version = t.u32[t.low]
-    let value = a.port.getSlot(t.h, t.shape.id, slot)
+    point(t, slot)
+    let value = a.port.getSlot()
     if (a.state[0] !== Status.STALE) {
       value = answer(t, value)
       if (typeof value === 'object' && value !== null && a.gate === 0) remember(t, key, value, version)
@@ -112,12 +113,21 @@ function ask(t: RecordTarget, key: string | symbol): unknown {
   return answer(t, value)
 }
 
+/** Says which slot the next call is about. */
+function point(t: RecordTarget, slot: number): void {
+  const { state } = t.attachment
+  state[In.HANDLE] = t.h
+  state[In.SHAPE] = t.shape.id
+  state[In.SLOT] = slot
+}
+
 /** What the native side has answered to a reading. */
 function answer(t: RecordTarget, value: unknown): unknown {
   const a = t.attachment
   const status = a.state[0]
-  if (status !== Status.OK) value = status === Status.ABSENT ? ABSENT : a.settle()
-  if (a.gate === 0) refresh(t)
+  if (status === Status.NUMBER) value = a.nums[In.VALUE]
+  else if (status !== Status.OK) value = status === Status.ABSENT ? ABSENT : a.settle()
+  refresh(t)
   return value
 }
 
@@ -130,7 +140,10 @@ function remember(t: RecordTarget, key: string | symbol, child: object, version:
   if (Atomics.load(t.u32, t.low) === version) keep(t, child)
 }
 
-/** The object's shape, as it is now. */
+/**
+ * The object's shape, as it stands in the heap. Inside a transaction too, although its own view may be another: the
+ * native side compares it, and after an abort nobody believes in the shape of what the attempt had made.
+ */
 function refresh(t: RecordTarget): void {
   const word = t.u32[t.low + 2]
   if (word !== t.shape.id) t.shape = t.attachment.shape(word)
@@ -142,15 +155,26 @@ function own(t: RecordTarget, key: string | symbol): unknown {
   return value === ASK ? ask(t, key) : value
 }
 
-function set(t: RecordTarget, key: string | symbol, value: unknown): void {
+function set(t: RecordTarget, key: string | symbol, slot: number | undefined, value: unknown): void {
   const a = t.attachment
   a.use(t)
   t.writes++
   const { port, state } = a
-  const slot = t.shape.slots.get(key)
   if (slot !== undefined) {
-    if (isDirect(value)) port.setSlot(t.h, t.shape.id, slot, value, 0)
-    else port.setSlot(t.h, t.shape.id, slot, undefined, a.stage(value))
+    if (typeof value === 'number') {
+      point(t, slot)
+      a.nums[In.VALUE] = value
+      port.setSlotNumber()
+    } else if (isDirect(value)) {
+      point(t, slot)
+      port.setSlot(value)
+    } else {
+      // before the rest: a user's getters run while it is staged
+      const wire = a.stage(value)
+      point(t, slot)
+      state[In.WIRE] = wire
+      port.setSlot(undefined)
+    }
     if (state[0] === Status.OK) return
     if (state[0] !== Status.STALE) throw a.fault()
   }
@@ -162,7 +186,7 @@ function set(t: RecordTarget, key: string | symbol, value: unknown): void {
   if (isDirect(value)) port.set(t.h, name, value, 0, isSymbol)
   else port.set(t.h, name, undefined, a.stage(value), isSymbol)
   a.done()
-  if (a.gate === 0) refresh(t)
+  refresh(t)
 }
 
 /** What `Object.defineProperty` may do to a live object: set a value with the default attributes. */
@@ -221,11 +245,12 @@ const handler: ProxyHandler<RecordTarget> = {
     if (receiver !== t.self) {
       return setOnReceiver(t.nullPrototype ? null : Object.prototype, key, own(t, key), value, receiver)
     }
-    if (!t.nullPrototype && !t.shape.slots.has(key) && key in Object.prototype && own(t, key) === ABSENT) {
+    const slot = t.shape.slots.get(key)
+    if (slot === undefined && !t.nullPrototype && key in Object.prototype && own(t, key) === ABSENT) {
       // a setter such as __proto__, or a property that Object.prototype forbids to shadow
       return Reflect.set(Object.prototype, key, value, receiver)
     }
-    set(t, key, value)
+    set(t, key, slot, value)
     return true
   },
 
@@ -257,7 +282,7 @@ const handler: ProxyHandler<RecordTarget> = {
   defineProperty(t, key, descriptor) {
     const exists = own(t, key) !== ABSENT
     if (!isDefaultDescriptor(descriptor, exists)) return false
-    if (!exists || 'value' in descriptor) set(t, key, descriptor.value)
+    if (!exists || 'value' in descriptor) set(t, key, t.shape.slots.get(key), descriptor.value)
     return true
   },
 

@@ -3,7 +3,7 @@
  */
 import type { Attachment } from './attachment.js'
 import { CoheapError, fail, wrongType } from './errors.js'
-import { Status } from './port.js'
+import { In, Status } from './port.js'
 import { Attempt, scope, setAmbient } from './scope.js'
 import { flag, milliseconds, optionsOf, whole } from './sizes.js'
 import { delay, limitsOf, type Limits, type Wait } from './waiting.js'
@@ -89,11 +89,34 @@ function join<T>(a: Attachment, attempt: Attempt, body: () => T): T {
   return result
 }
 
-/** How an attempt came out. */
-type Outcome<T> = { done: true; value: T } | { done: false; retrying: boolean }
+/** Begins a transaction: its number. */
+function begin(a: Attachment, flags: number, maxHold: number): number {
+  a.state[In.FLAGS] = flags
+  a.state[In.MAX_HOLD] = maxHold
+  a.port.txBegin()
+  a.done()
+  return a.nums[In.TX]
+}
+
+/** Commits: the status. */
+function commit(a: Attachment, tx: number): number {
+  a.nums[In.TX] = tx
+  a.port.txCommit()
+  return a.state[0]
+}
+
+/** How an attempt came out that is not done: beaten, or ended by {@link retry}. */
+const BEATEN: unique symbol = Symbol('beaten')
+const RETRYING: unique symbol = Symbol('retrying')
 
 /** Runs the body once, inside; commits. Throws what undoes the transaction for good. */
-function once<T>(a: Attachment, tx: number, attempt: Attempt, body: () => T, leave: () => void): Outcome<T> {
+function once<T>(
+  a: Attachment,
+  tx: number,
+  attempt: Attempt,
+  body: () => T,
+  leave: () => void,
+): T | typeof BEATEN | typeof RETRYING {
   let value: T | undefined
   let failure: unknown
   let failed = false
@@ -119,15 +142,14 @@ function once<T>(a: Attachment, tx: number, attempt: Attempt, body: () => T, lea
       attempt.end(false)
       throw failure
     }
-    a.port.txCommit(tx)
-    const status = a.state[0]
+    const status = commit(a, tx)
     attempt.end(status === Status.OK)
-    if (status === Status.OK) return { done: true, value: value as T }
+    if (status === Status.OK) return value as T
     if (status !== Status.ABORTED) throw a.fault()
-    return { done: false, retrying: false }
+    return BEATEN
   }
   attempt.end(false)
-  return { done: false, retrying: attempt.retrying && !attempt.lost }
+  return attempt.retrying && !attempt.lost ? RETRYING : BEATEN
 }
 
 /** Why a transaction is not run again, if it is not. */
@@ -150,14 +172,13 @@ export function transaction<T>(a: Attachment, body: () => T, options?: Transacti
   const limits = checked(options)
   limits.signal?.throwIfAborted()
   a.check()
-  const tx = a.port.txBegin(limits.flags, 0)
-  a.done()
+  const tx = begin(a, limits.flags, 0)
   for (let retries = 0; ;) {
     const outcome = once(a, tx, new Attempt(a, tx, false), body, nothing)
-    if (outcome.done) return outcome.value
-    if (!outcome.retrying) retries++
+    if (outcome !== BEATEN && outcome !== RETRYING) return outcome
+    if (outcome === BEATEN) retries++
     let reason = giveUp(limits, retries)
-    while (reason === undefined && outcome.retrying) {
+    while (reason === undefined && outcome === RETRYING) {
       const changed = a.port.txWaitSync(tx, Math.min(SLICE, Math.max(limits.deadline - performance.now(), 0)))
       if (a.state[0] !== Status.OK) reason = a.fault()
       else if (changed) break
@@ -197,8 +218,7 @@ export async function transactionAsync<T>(
   limits.signal?.throwIfAborted()
   a.check()
   // on a slot of its own, for other code of this thread runs between its attempts
-  const tx = a.port.txBegin(limits.flags | EXPLICIT | NEVER_WAITS, 0)
-  a.done()
+  const tx = begin(a, limits.flags | EXPLICIT | NEVER_WAITS, 0)
   let open = true
   try {
     for (let retries = 0; ;) {
@@ -206,14 +226,14 @@ export async function transactionAsync<T>(
       a.port.txEnter(tx)
       a.done()
       const outcome = once(a, tx, new Attempt(a, tx, false), body, () => a.port.txLeave())
-      if (outcome.done) {
+      if (outcome !== BEATEN && outcome !== RETRYING) {
         open = false
-        return outcome.value
+        return outcome
       }
-      if (!outcome.retrying) retries++
+      if (outcome === BEATEN) retries++
       const reason = giveUp(limits, retries)
       if (reason !== undefined) throw reason
-      if (outcome.retrying) {
+      if (outcome === RETRYING) {
         await a.waits.once((token) => {
           a.port.txWaitAsync(tx, token)
           a.done()
@@ -261,8 +281,7 @@ export class Transaction {
   #begin(): void {
     const a = this.#a
     a.check()
-    this.#tx = a.port.txBegin(this.#limits.flags | EXPLICIT, this.#limits.maxHold)
-    a.done()
+    this.#tx = begin(a, this.#limits.flags | EXPLICIT, this.#limits.maxHold)
     this.#attempt = new Attempt(a, this.#tx, true)
     this.#state = 'active'
   }
@@ -341,8 +360,7 @@ export class Transaction {
     const attempt = this.#live()
     const a = this.#a
     if (scope.attempt === attempt) throw wrongType('commit() inside of its own run()')
-    a.port.txCommit(this.#tx)
-    const status = a.state[0]
+    const status = commit(a, this.#tx)
     if (status === Status.OK) return this.#end(true)
     const fault = status === Status.ABORTED ? attempt.lose() : a.fault()
     if (status === Status.ABORTED) this.#lose()

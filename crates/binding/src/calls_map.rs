@@ -10,12 +10,12 @@ use coheap_heap::objects::{map, map_iter};
 use coheap_heap::segment::{Code, Error};
 use coheap_heap::txn::{Fault, Mem, Res};
 
-use crate::convert::{self, Input, bad_wire, deliver};
+use crate::convert::{self, Input, bad_wire, deliver, deliver_by_state};
 use crate::js::{Js, Value};
 use crate::keys::KeyIn;
 use crate::live::{Call, Live};
 use crate::pins::Pins;
-use crate::port::{Callback, Outcome, Parts, Port};
+use crate::port::{Callback, Outcome, Parts, Port, at};
 use crate::staging::Staging;
 use crate::text::Text;
 
@@ -64,13 +64,19 @@ impl Call for Get<'_> {
     }
 }
 
-fn get(port: &mut Port, js: Js, [h, key, wire]: [Value; 3]) -> Outcome {
-    let h = port.u32(js, h)?;
+/// The handle, and the bytes in staging, of a call that finds them in the state buffer.
+#[inline(always)]
+fn place(port: &Port) -> (u32, usize) {
+    (port.state.told_word(at::HANDLE), port.state.told_word(at::WIRE) as usize)
+}
+
+fn get(port: &mut Port, js: Js, [key]: [Value; 1]) -> Outcome {
+    let (h, wire) = place(port);
     let Parts { live, staging, text, .. } = port.parts()?;
     let input = Input::of(js, key, text)?;
-    let key = KeyIn::find(input, text, wire_of(js, staging, wire)?, live)?;
+    let key = KeyIn::find(input, text, staging.read(wire)?, live)?;
     let found = live.read(Get { h, key: &key })?;
-    deliver(port, js, found)
+    deliver_by_state(port, js, found)
 }
 
 fn has(port: &mut Port, js: Js, [h, key, wire]: [Value; 3]) -> Outcome {
@@ -108,11 +114,11 @@ fn staged_value(live: &mut Live, input: Input, rest: &[u8]) -> Result<Input, Fau
     }
 }
 
-fn set(port: &mut Port, js: Js, [h, key, value, wire]: [Value; 4]) -> Outcome {
-    let h = port.u32(js, h)?;
+fn set(port: &mut Port, js: Js, [key, value]: [Value; 2]) -> Outcome {
+    let (h, wire) = place(port);
     let Parts { live, staging, text, text2 } = port.parts()?;
     let (input, value) = (Input::of(js, key, text)?, Input::of(js, value, text2)?);
-    let (key, rest) = KeyIn::of(input, text, wire_of(js, staging, wire)?, live)?;
+    let (key, rest) = KeyIn::of(input, text, staging.read(wire)?, live)?;
     let value = staged_value(live, value, rest)?;
     live.write(Set { h, key: &key, value, text: text2 })?;
     Ok(Value::NOTHING)

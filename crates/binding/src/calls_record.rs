@@ -11,11 +11,11 @@ use coheap_heap::objects::wire::Writer;
 use coheap_heap::segment::{Code, Error, Off};
 use coheap_heap::txn::{Guard, Mem, Res};
 
-use crate::convert::{self, Input, deliver};
+use crate::convert::{self, Input, deliver, deliver_by_state};
 use crate::js::{Js, Value};
 use crate::live::Call;
 use crate::pins::Pins;
-use crate::port::{Callback, Outcome, Parts, Port, Status};
+use crate::port::{Callback, Outcome, Parts, Port, Status, at};
 use crate::text::Text;
 
 /// See `js/port.ts`.
@@ -24,6 +24,7 @@ pub const CALLS: &[(&CStr, Callback)] = crate::calls![
     c"getSlot" => get_slot,
     c"set" => set,
     c"setSlot" => set_slot,
+    c"setSlotNumber" => set_slot_number,
     c"has" => has,
     c"delete" => delete,
     c"keys" => keys,
@@ -109,11 +110,20 @@ impl Call for GetSlot {
     }
 }
 
-fn get_slot(port: &mut Port, js: Js, [h, word, slot]: [Value; 3]) -> Outcome {
-    let (h, word, slot) = (port.u32(js, h)?, port.u32(js, word)?, port.u32(js, slot)?);
-    match port.live()?.read(GetSlot { h, word: ShapeWord(word), slot: slot as usize })? {
+/// The handle, shape word and slot of a call that finds them in the state buffer.
+#[inline(always)]
+fn place(port: &Port) -> (u32, ShapeWord, usize) {
+    let state = &port.state;
+    let (h, word, slot) =
+        (state.told_word(at::HANDLE), state.told_word(at::SHAPE), state.told_word(at::SLOT));
+    (h, ShapeWord(word), slot as usize)
+}
+
+fn get_slot(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    let (h, word, slot) = place(port);
+    match port.live()?.read(GetSlot { h, word, slot })? {
         STALE => stale(port),
-        found => deliver(port, js, found),
+        found => deliver_by_state(port, js, found),
     }
 }
 
@@ -163,12 +173,21 @@ impl Call for SetSlot<'_> {
     }
 }
 
-fn set_slot(port: &mut Port, js: Js, [h, word, slot, value, wire]: [Value; 5]) -> Outcome {
-    let (h, word, slot) = (port.u32(js, h)?, port.u32(js, word)?, port.u32(js, slot)?);
+fn set_slot(port: &mut Port, js: Js, [value]: [Value; 1]) -> Outcome {
+    let (h, word, slot) = place(port);
+    let wire = port.state.told_word(at::WIRE);
     let Parts { live, staging, text, .. } = port.parts()?;
     let input = Input::of(js, value, text)?;
-    let value = live.take_in(js, input, staging, wire)?;
-    let there = live.write(SetSlot { h, word: ShapeWord(word), slot: slot as usize, value, text })?;
+    let value = live.take_in_bytes(input, staging, wire)?;
+    let there = live.write(SetSlot { h, word, slot, value, text })?;
+    if there { Ok(Value::NOTHING) } else { stale(port) }
+}
+
+fn set_slot_number(port: &mut Port, _: Js, []: [Value; 0]) -> Outcome {
+    let (h, word, slot) = place(port);
+    let value = Input::Cell(Cell::number(port.state.told_number(at::VALUE)));
+    let Parts { live, text, .. } = port.parts()?;
+    let there = live.write(SetSlot { h, word, slot, value, text })?;
     if there { Ok(Value::NOTHING) } else { stale(port) }
 }
 

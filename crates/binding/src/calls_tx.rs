@@ -8,7 +8,7 @@ use coheap_heap::txn::{Fault, TxnId, TxnOptions, Watch};
 
 use crate::js::{Js, Value};
 use crate::live::Live;
-use crate::port::{Callback, Outcome, Port, Status};
+use crate::port::{Callback, Outcome, Port, Status, at};
 use crate::waiter::Condition;
 
 /// See `js/port.ts`.
@@ -40,19 +40,24 @@ fn to_number(tx: TxnId) -> f64 {
 }
 
 fn transaction(port: &Port, js: Js, v: Value) -> Result<TxnId, Error> {
-    let id = port.u64(js, v)?;
-    Ok(TxnId::from_u64(id >> INDEX_BITS << 32 | id & ((1 << INDEX_BITS) - 1)))
+    Ok(from_number(port.u64(js, v)?))
 }
 
-fn begin(port: &mut Port, js: Js, [flags, max_hold]: [Value; 2]) -> Outcome {
-    let (flags, max_hold_ms) = (port.u32(js, flags)?, port.u64(js, max_hold)?);
+fn from_number(id: u64) -> TxnId {
+    TxnId::from_u64(id >> INDEX_BITS << 32 | id & ((1 << INDEX_BITS) - 1))
+}
+
+fn begin(port: &mut Port, _: Js, []: [Value; 0]) -> Outcome {
+    let flags = port.state.told_word(at::FLAGS);
+    let max_hold_ms = port.state.told_word(at::MAX_HOLD) as u64;
     let tx = port.live()?.ctx.begin(TxnOptions {
         reserve_reads: flags & RESERVE_READS != 0,
         explicit: flags & EXPLICIT != 0,
         no_wait: flags & NO_WAIT != 0,
         max_hold_ms,
     })?;
-    Ok(js.number(to_number(tx)))
+    port.state.number(at::TX, to_number(tx));
+    Ok(Value::NOTHING)
 }
 
 fn enter(port: &mut Port, js: Js, [tx]: [Value; 1]) -> Outcome {
@@ -66,8 +71,8 @@ fn leave(port: &mut Port, _: Js, []: [Value; 0]) -> Outcome {
     Ok(Value::NOTHING)
 }
 
-fn commit(port: &mut Port, js: Js, [tx]: [Value; 1]) -> Outcome {
-    let tx = transaction(port, js, tx)?;
+fn commit(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    let tx = from_number(port.state.told_number(at::TX) as u64);
     let live = port.live()?;
     match live.ctx.commit(tx) {
         Ok(()) => {

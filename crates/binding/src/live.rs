@@ -274,14 +274,23 @@ impl Live {
         wire_bytes: Value,
     ) -> Result<Input, Fault> {
         match input {
-            Input::Staged => self.take_in_staged(js, staging, wire_bytes),
+            Input::Staged => self.take_in_staged(staging, js.as_u32(wire_bytes).unwrap_or(0)),
+            ready => Ok(ready),
+        }
+    }
+
+    /// As [`Live::take_in`].
+    #[inline(always)]
+    pub fn take_in_bytes(&mut self, input: Input, staging: &Staging, bytes: u32) -> Result<Input, Fault> {
+        match input {
+            Input::Staged => self.take_in_staged(staging, bytes),
             ready => Ok(ready),
         }
     }
 
     #[cold]
-    fn take_in_staged(&mut self, js: Js, staging: &Staging, wire_bytes: Value) -> Result<Input, Fault> {
-        let wire = staging.read(js.as_u32(wire_bytes).unwrap_or(0) as usize)?;
+    fn take_in_staged(&mut self, staging: &Staging, bytes: u32) -> Result<Input, Fault> {
+        let wire = staging.read(bytes as usize)?;
         Ok(Input::Cell(self.build(|m, resolve| graph::build(m, wire, resolve))?))
     }
 

@@ -29,10 +29,31 @@ pub enum Status {
     Error = 6,
     Again = 7,
     Closed = 8,
+    Number = 9,
 }
 
 /// The bytes that both sides see as 64 words and as 32 doubles.
 const STATE_BYTES: usize = 256;
+
+/// Where the state buffer has the numbers of the hottest calls: see `js/port.ts`.
+pub mod at {
+    /// `state`: a handle.
+    pub const HANDLE: usize = 16;
+    /// `state`: a shape word.
+    pub const SHAPE: usize = 17;
+    /// `state`: a slot.
+    pub const SLOT: usize = 18;
+    /// `state`: bytes in staging.
+    pub const WIRE: usize = 19;
+    /// `state`: flags of a transaction.
+    pub const FLAGS: usize = 20;
+    /// `state`: milliseconds.
+    pub const MAX_HOLD: usize = 21;
+    /// `nums`: a value, in or out.
+    pub const VALUE: usize = 11;
+    /// `nums`: a transaction.
+    pub const TX: usize = 12;
+}
 
 /// The words of the state buffer.
 pub struct State {
@@ -60,6 +81,20 @@ impl State {
         assert!(i < STATE_BYTES / 8);
         // SAFETY: as above.
         unsafe { self.bytes.cast::<f64>().add(i).write(x) }
+    }
+    /// `state[i]`.
+    #[inline(always)]
+    pub fn told_word(&self, i: usize) -> u32 {
+        assert!(i < STATE_BYTES / 4);
+        // SAFETY: as above.
+        unsafe { self.bytes.cast::<u32>().add(i).read() }
+    }
+    /// `nums[i]`.
+    #[inline(always)]
+    pub fn told_number(&self, i: usize) -> f64 {
+        assert!(i < STATE_BYTES / 8);
+        // SAFETY: as above.
+        unsafe { self.bytes.cast::<f64>().add(i).read() }
     }
     /// `state[0] = status`.
     #[inline]
