@@ -72,7 +72,7 @@ export class Attachment {
     this.tree = new ShapeTree(port)
     this.waits = new Waits(port)
     this.decoder = new Decoder(this.reader, (handle) => this.wrapperOf(handle))
-    attachments.add(this)
+    attachments.push(this)
   }
 
   /** The heap has been closed in this thread. */
@@ -86,7 +86,7 @@ export class Attachment {
     this.waits.close()
     this.gate |= Gate.CLOSED
     this.port.close()
-    attachments.delete(this)
+    attachments.splice(attachments.indexOf(this), 1)
     this.kept.clear()
   }
 

@@ -63,10 +63,15 @@ export const In = {
   FLAGS: 20,
   /** `state`: milliseconds. */
   MAX_HOLD: 21,
+  /**
+   * `state`: not 0: a callback's transaction begins with the next call, whichever it is, which sets this to 0.
+   * Its value is 8, or 9 for one that reserves its reads. A transaction that never makes a call costs nothing.
+   */
+  BEGIN: 22,
   /** `nums`: a value, in or out. */
-  VALUE: 11,
-  /** `nums`: a transaction's id, > 0. */
-  TX: 12,
+  VALUE: 12,
+  /** `nums`: a transaction's id. */
+  TX: 13,
 } as const
 
 /** The kind of a live object. */
@@ -181,7 +186,8 @@ export interface Port {
   snapshot(h: number): void
 
   // transactions
-  /** FLAGS (1 reserves its reads, 2 explicit, 4 never waits for an older one: ABORTED at once), MAX_HOLD. A callback one is ambient at once. Gives its id in TX. */
+  // An id is > 0; 0 is the callback's one that is running (see In.BEGIN), which is ambient until it ends.
+  /** An explicit one. FLAGS (1 reserves its reads, 4 never waits for an older one: ABORTED at once), MAX_HOLD. Gives its id in TX. */
   txBegin(): void
   txEnter(tx: number): void
   txLeave(): void

@@ -8,8 +8,6 @@ import type { Target } from './target.js'
 /** One attempt of a transaction. */
 export class Attempt {
   readonly attachment: Attachment
-  /** The native side's number. */
-  readonly tx: number
   readonly explicit: boolean
   /** Numbers the attempts of this thread: {@link Target.mark}. */
   readonly serial = ++serials
@@ -24,9 +22,8 @@ export class Attempt {
   /** Why it must not be committed, whatever the body does. */
   doom: Error | undefined
 
-  constructor(attachment: Attachment, tx: number, explicit: boolean) {
+  constructor(attachment: Attachment, explicit: boolean) {
     this.attachment = attachment
-    this.tx = tx
     this.explicit = explicit
   }
 
@@ -64,7 +61,7 @@ let serials = 0
 export const scope: { attempt: Attempt | undefined } = { attempt: undefined }
 
 /** Every open attachment of this thread: each one's gate is closed while a transaction runs. */
-export const attachments = new Set<Attachment>()
+export const attachments: Attachment[] = []
 
 /** Bits of {@link Attachment.gate}: any of them sends reads to the native side. */
 export const Gate = { CLOSED: 1, TRANSACTION: 2, NATIVE: 4 } as const

@@ -22,8 +22,9 @@ export interface TransactionOptions {
   maxHold?: number | undefined
 }
 
+/** Set in every request to begin: see {@link In.BEGIN}. */
+const ASKED = 8
 const RESERVE_READS = 1
-const EXPLICIT = 2
 const NEVER_WAITS = 4
 
 /** The longest that a synchronous wait stays in native code, in ms: `worker.terminate()` cannot interrupt it there. */
@@ -89,7 +90,17 @@ function join<T>(a: Attachment, attempt: Attempt, body: () => T): T {
   return result
 }
 
-/** Begins a transaction: its number. */
+/** The number of the callback's transaction that is running. */
+const RUNNING = 0
+
+/** Takes back the request to begin: true if nothing has begun yet. */
+function withdraw(a: Attachment): boolean {
+  if (a.state[In.BEGIN] === 0) return false
+  a.state[In.BEGIN] = 0
+  return true
+}
+
+/** Begins an explicit transaction: its number. */
 function begin(a: Attachment, flags: number, maxHold: number): number {
   a.state[In.FLAGS] = flags
   a.state[In.MAX_HOLD] = maxHold
@@ -100,9 +111,15 @@ function begin(a: Attachment, flags: number, maxHold: number): number {
 
 /** Commits: the status. */
 function commit(a: Attachment, tx: number): number {
+  if (withdraw(a)) return Status.OK
   a.nums[In.TX] = tx
   a.port.txCommit()
   return a.state[0]
+}
+
+/** Undoes it. */
+function abort(a: Attachment, tx: number): void {
+  if (!withdraw(a)) a.port.txAbort(tx)
 }
 
 /** How an attempt came out that is not done: beaten, or ended by {@link retry}. */
@@ -138,7 +155,7 @@ function once<T>(
   }
   if (!attempt.lost && !attempt.retrying) {
     if (failed) {
-      a.port.txAbort(tx)
+      abort(a, tx)
       attempt.end(false)
       throw failure
     }
@@ -172,9 +189,10 @@ export function transaction<T>(a: Attachment, body: () => T, options?: Transacti
   const limits = checked(options)
   limits.signal?.throwIfAborted()
   a.check()
-  const tx = begin(a, limits.flags, 0)
+  const tx = RUNNING
+  a.state[In.BEGIN] = ASKED | limits.flags
   for (let retries = 0; ;) {
-    const outcome = once(a, tx, new Attempt(a, tx, false), body, nothing)
+    const outcome = once(a, tx, new Attempt(a, false), body, nothing)
     if (outcome !== BEATEN && outcome !== RETRYING) return outcome
     if (outcome === BEATEN) retries++
     let reason = giveUp(limits, retries)
@@ -218,14 +236,14 @@ export async function transactionAsync<T>(
   limits.signal?.throwIfAborted()
   a.check()
   // on a slot of its own, for other code of this thread runs between its attempts
-  const tx = begin(a, limits.flags | EXPLICIT | NEVER_WAITS, 0)
+  const tx = begin(a, limits.flags | NEVER_WAITS, 0)
   let open = true
   try {
     for (let retries = 0; ;) {
       a.check()
       a.port.txEnter(tx)
       a.done()
-      const outcome = once(a, tx, new Attempt(a, tx, false), body, () => a.port.txLeave())
+      const outcome = once(a, tx, new Attempt(a, false), body, () => a.port.txLeave())
       if (outcome !== BEATEN && outcome !== RETRYING) {
         open = false
         return outcome
@@ -281,8 +299,8 @@ export class Transaction {
   #begin(): void {
     const a = this.#a
     a.check()
-    this.#tx = begin(a, this.#limits.flags | EXPLICIT, this.#limits.maxHold)
-    this.#attempt = new Attempt(a, this.#tx, true)
+    this.#tx = begin(a, this.#limits.flags, this.#limits.maxHold)
+    this.#attempt = new Attempt(a, true)
     this.#state = 'active'
   }
 
@@ -393,7 +411,7 @@ export class Transaction {
       this.#end(false)
       throw a.fault()
     }
-    this.#attempt = new Attempt(a, this.#tx, true)
+    this.#attempt = new Attempt(a, true)
     this.#state = 'active'
   }
 

@@ -25,7 +25,6 @@ pub const CALLS: &[(&CStr, Callback)] = crate::calls![
 
 /// Flags of `txBegin`.
 const RESERVE_READS: u32 = 1;
-const EXPLICIT: u32 = 2;
 const NO_WAIT: u32 = 4;
 
 /// No synchronous wait is longer: `worker.terminate()` cannot interrupt native code.
@@ -39,12 +38,28 @@ fn to_number(tx: TxnId) -> f64 {
     ((bits >> 32 << INDEX_BITS) | (bits & ((1 << INDEX_BITS) - 1))) as f64
 }
 
-fn transaction(port: &Port, js: Js, v: Value) -> Result<TxnId, Error> {
-    Ok(from_number(port.u64(js, v)?))
+fn transaction(port: &mut Port, js: Js, v: Value) -> Result<TxnId, Error> {
+    let id = port.u64(js, v)?;
+    from_number(port, id)
 }
 
-fn from_number(id: u64) -> TxnId {
-    TxnId::from_u64(id >> INDEX_BITS << 32 | id & ((1 << INDEX_BITS) - 1))
+/// 0: the callback's that is running.
+fn from_number(port: &mut Port, id: u64) -> Result<TxnId, Error> {
+    if id == 0 {
+        let none = Error::new(Code::InvalidArgument, "no transaction is running");
+        return port.live()?.ctx.current().ok_or(none);
+    }
+    Ok(TxnId::from_u64(id >> INDEX_BITS << 32 | id & ((1 << INDEX_BITS) - 1)))
+}
+
+/// Begins the callback's transaction that the state buffer asks for.
+#[inline(never)]
+pub fn begin_asked(port: &mut Port) -> Result<(), Error> {
+    let flags = port.state.told_word(at::BEGIN);
+    port.state.word(at::BEGIN, 0);
+    let options = TxnOptions { reserve_reads: flags & RESERVE_READS != 0, ..TxnOptions::default() };
+    port.live()?.ctx.begin(options)?;
+    Ok(())
 }
 
 fn begin(port: &mut Port, _: Js, []: [Value; 0]) -> Outcome {
@@ -52,7 +67,7 @@ fn begin(port: &mut Port, _: Js, []: [Value; 0]) -> Outcome {
     let max_hold_ms = port.state.told_word(at::MAX_HOLD) as u64;
     let tx = port.live()?.ctx.begin(TxnOptions {
         reserve_reads: flags & RESERVE_READS != 0,
-        explicit: flags & EXPLICIT != 0,
+        explicit: true,
         no_wait: flags & NO_WAIT != 0,
         max_hold_ms,
     })?;
@@ -72,7 +87,7 @@ fn leave(port: &mut Port, _: Js, []: [Value; 0]) -> Outcome {
 }
 
 fn commit(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
-    let tx = from_number(port.state.told_number(at::TX) as u64);
+    let tx = from_number(port, port.state.told_number(at::TX) as u64)?;
     let live = port.live()?;
     match live.ctx.commit(tx) {
         Ok(()) => {

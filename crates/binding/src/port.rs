@@ -10,6 +10,7 @@ use coheap_heap::segment::{Code, Error};
 use coheap_heap::txn::Fault;
 use napi::sys;
 
+use crate::calls_tx;
 use crate::convert;
 use crate::js::{Js, Ref, Value};
 use crate::live::Live;
@@ -49,10 +50,12 @@ pub mod at {
     pub const FLAGS: usize = 20;
     /// `state`: milliseconds.
     pub const MAX_HOLD: usize = 21;
+    /// `state`: a callback's transaction is to begin with the next call, whichever it is.
+    pub const BEGIN: usize = 22;
     /// `nums`: a value, in or out.
-    pub const VALUE: usize = 11;
+    pub const VALUE: usize = 12;
     /// `nums`: a transaction.
-    pub const TX: usize = 12;
+    pub const TX: usize = 13;
 }
 
 /// The words of the state buffer.
@@ -242,7 +245,13 @@ pub unsafe fn enter<const N: usize>(
     // environment's thread, run no JavaScript (so none nests), and the waiter thread has its own state.
     let Some(port) = (unsafe { data.cast::<Port>().as_mut() }) else { return std::ptr::null_mut() };
     port.state.status(Status::Ok);
-    match catch_unwind(AssertUnwindSafe(|| call(port, js, args))) {
+    let call = || {
+        if port.state.told_word(at::BEGIN) != 0 {
+            calls_tx::begin_asked(port)?;
+        }
+        call(port, js, args)
+    };
+    match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => value.raw(),
         Ok(Err(fault)) => {
             port.fail(js, fault);
