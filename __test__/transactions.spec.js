@@ -103,6 +103,52 @@ test('objects made in a transaction that was committed live on, with the same wr
   t.is(made.n, 1)
 })
 
+test('a body that does nothing with the heap ends in every way, and the next one is a transaction of its own', (t) => {
+  root.idle = 1
+  t.is(
+    heap.transaction(() => 7),
+    7,
+  )
+  const boom = new Error('boom')
+  t.is(
+    t.throws(() =>
+      heap.transaction(() => {
+        throw boom
+      }),
+    ),
+    boom,
+  )
+  t.throws(() => heap.transaction(() => retry(), { timeout: 20 }), { code: 'ERR_COHEAP_TIMEOUT' })
+  t.throws(() => heap.transaction(() => Promise.resolve()), { code: 'ERR_COHEAP_ASYNC_TRANSACTION' })
+  // had one of them been left running, this would be undone with it, or refused
+  root.idle = 2
+  t.throws(() =>
+    heap.transaction(() => {
+      root.idle = 3
+      throw boom
+    }),
+  )
+  t.is(root.idle, 2)
+})
+
+test('an object that only transactions have read has its shape followed, also when it changes', (t) => {
+  root.followed = { n: 1 }
+  heap.transaction(() => (root.followed.n += 1))
+  t.throws(() =>
+    heap.transaction(() => {
+      root.followed.more = 1
+      root.followed.n += root.followed.more
+      throw new Error('undone')
+    }),
+  )
+  t.deepEqual(Object.keys(root.followed), ['n'])
+  heap.transaction(() => {
+    root.followed.more = 'text'
+    root.followed.n = NaN
+  })
+  t.deepEqual(snapshot(root.followed), { n: NaN, more: 'text' })
+})
+
 test('nested transactions join: the outer one decides', (t) => {
   root.n = { a: 0, b: 0 }
   heap.transaction(() => {
