@@ -34,11 +34,17 @@ interface Pending {
   ref: boolean
 }
 
+/** Milliseconds that a call looks on before it waits on the event loop, where what it waits for often comes at once. */
+const LINGER = 0.02
+/** It lingers as long as one of so many times was worth it, and then once in so many waits. */
+const HOPE = 8
+
 /** This thread's waiting calls on one side of a channel: only the first one is tried, so they are served in order. */
 class Line {
   private readonly pending: Pending[] = []
   private token = 0
   private tokenRef = false
+  private hope = HOPE
 
   constructor(
     private readonly a: Attachment,
@@ -48,6 +54,18 @@ class Line {
 
   get empty(): boolean {
     return this.pending.length === 0
+  }
+
+  /** True if it is worth trying again at once: after a short look, if such looks were worth it lately. */
+  linger(): boolean {
+    if (--this.hope < 0) {
+      if (this.hope > -HOPE) return false
+      this.hope = 0
+    }
+    const came = this.a.port.channelWaitSync(this.c, this.role, LINGER)
+    this.a.done()
+    if (came) this.hope = HOPE
+    return came
   }
 
   /** Waits in line until `attempt` is done or the limits end it. */
@@ -223,7 +241,8 @@ export class Channel<T = unknown> {
     limits.signal?.throwIfAborted()
     const a = this.#use()
     if (this.#putters.empty) {
-      const live = this.tryPut(message)
+      let live = this.tryPut(message)
+      if (live === undefined && this.#putters.linger()) live = this.tryPut(message)
       if (live !== undefined) return live
     }
     refuseUndefined(message)
@@ -286,8 +305,7 @@ export class Channel<T = unknown> {
     const limits = limitsOf(wait)
     limits.signal?.throwIfAborted()
     this.#use()
-    const all = [...messages]
-    all.forEach(refuseUndefined)
+    const all = listed(messages)
     if (all.length === 0) return
     const batch = this.#build(all)
     const left = { count: all.length }
@@ -297,8 +315,7 @@ export class Channel<T = unknown> {
   /** Puts as many of the messages as there is room for, in order: how many went in. */
   tryPutMany(messages: Iterable<T>): number {
     const a = this.#use()
-    const all = [...messages]
-    all.forEach(refuseUndefined)
+    const all = listed(messages)
     if (all.length === 0) return 0
     const batch = this.#build(all)
     const left = { count: all.length }
@@ -342,7 +359,8 @@ export class Channel<T = unknown> {
     const limits = limitsOf(wait)
     limits.signal?.throwIfAborted()
     if (this.#takers.empty) {
-      const message = this.#take()
+      let message = this.#take()
+      if (message === undefined && this.#takers.linger()) message = this.#take()
       if (message !== undefined) return message
     }
     let message: T | undefined
@@ -429,6 +447,13 @@ export class Channel<T = unknown> {
 export function makeChannel(a: Attachment, name: string, options: ChannelOptions): Channel {
   const Make = Channel as unknown as new (a: Attachment, name: string, options: ChannelOptions) => Channel
   return new Make(a, name, options)
+}
+
+/** The messages, each of which can be one. */
+function listed<T>(messages: Iterable<T>): T[] {
+  const all = [...messages]
+  for (let i = 0; i < all.length; i++) refuseUndefined(all[i])
+  return all
 }
 
 function refuseUndefined(message: unknown): void {
