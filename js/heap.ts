@@ -62,6 +62,17 @@ export interface ParticipantInfo {
   self: boolean
 }
 
+type NativeInfo = Omit<ParticipantInfo, 'since'> & { since: number }
+
+function participantInfo(info: NativeInfo): ParticipantInfo {
+  return { ...info, since: new Date(info.since) }
+}
+
+const DIED = 'participant-died'
+
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- as Node's own types have it
+type Listener = (...args: any[]) => void
+
 /** Figures of a heap; sizes in bytes. */
 export interface HeapStats {
   capacity: number
@@ -142,6 +153,7 @@ export class Heap<Root extends object = any> extends EventEmitter {
   readonly #channels = new Map<string, Channel>()
   #root: object | undefined
   #opens = 1
+  #watching = false
 
   private constructor(key: unknown, name: string, port: Port) {
     if (key !== token) throw new TypeError('Illegal constructor: use Heap.create, Heap.open or Heap.openOrCreate')
@@ -310,10 +322,69 @@ export class Heap<Root extends object = any> extends EventEmitter {
 
   /** The threads that use the heap. */
   participants(): ParticipantInfo[] {
-    const list = JSON.parse(this.#cold((port) => port.participants())) as (Omit<ParticipantInfo, 'since'> & {
-      since: number
-    })[]
-    return list.map((info) => ({ ...info, since: new Date(info.since) }))
+    return (JSON.parse(this.#cold((port) => port.participants())) as NativeInfo[]).map(participantInfo)
+  }
+
+  // Listening for 'participant-died' starts a thread that watches; it ends with the last listener.
+
+  /**
+   * Emits `'participant-died'`, with its {@link ParticipantInfo}, for each thread that ends without leaving the heap
+   * from then on: in every process that listens. Listening does not keep the process alive.
+   */
+  override on(event: 'participant-died', listener: (info: ParticipantInfo) => void): this
+  override on(event: string | symbol, listener: Listener): this
+  override on(event: string | symbol, listener: Listener): this {
+    this.#watch(event)
+    return super.on(event, listener)
+  }
+
+  /** As {@link on}. */
+  override addListener(event: string | symbol, listener: Listener): this {
+    return this.on(event, listener)
+  }
+
+  /** As {@link on}, before those that listen already. */
+  override prependListener(event: string | symbol, listener: Listener): this {
+    this.#watch(event)
+    return super.prependListener(event, listener)
+  }
+
+  /** Takes a listener away. */
+  override removeListener(event: string | symbol, listener: Listener): this {
+    super.removeListener(event, listener)
+    this.#unwatch()
+    return this
+  }
+
+  /** As {@link removeListener}. */
+  override off(event: string | symbol, listener: Listener): this {
+    return this.removeListener(event, listener)
+  }
+
+  /** Takes all listeners away, or those of one event. */
+  override removeAllListeners(event?: string | symbol): this {
+    if (event === undefined) super.removeAllListeners()
+    else super.removeAllListeners(event)
+    this.#unwatch()
+    return this
+  }
+
+  #watch(event: string | symbol): void {
+    const a = this.#a
+    if (event !== DIED || this.#watching || a.closed) return
+    a.port.watchDeaths((text) => {
+      const info = participantInfo(JSON.parse(text) as NativeInfo)
+      // Node would swallow what a listener throws here, in a call from native code
+      process.nextTick(() => this.#watching && this.emit(DIED, info))
+    })
+    a.done()
+    this.#watching = true
+  }
+
+  #unwatch(): void {
+    if (!this.#watching || this.listenerCount(DIED) > 0) return
+    this.#watching = false
+    if (!this.#a.closed) this.#a.port.unwatchDeaths()
   }
 
   /** Walks and checks the whole segment; others may use it meanwhile. Takes time in proportion to its size. */
@@ -339,6 +410,7 @@ export class Heap<Root extends object = any> extends EventEmitter {
     if (--this.#opens > 0) return
     this.#root = undefined
     this.#channels.clear()
+    this.#watching = false
     this.#a.close()
   }
 

@@ -239,6 +239,15 @@ export interface Port {
   /** Pending waits keep the event loop alive or not. */
   refLoop(on: boolean): void
 
+  // deaths
+  /**
+   * The callback gets the JSON of each participant that dies from now on (as {@link participants}), on this thread's
+   * event loop, which it does not keep alive. Does nothing while there is one already.
+   */
+  watchDeaths(callback: (info: string) => void): void
+  /** No more of that; {@link close} does so too. */
+  unwatchDeaths(): void
+
   // cold
   /** JSON of HeapStats. */
   stats(): string

@@ -3,6 +3,7 @@
 use coheap_heap::segment::{Code, Error};
 use coheap_heap::{stats, verify};
 
+use crate::deaths::{self, DeathWatch};
 use crate::js::{Js, Type, Value};
 use crate::port::{Callback, Outcome, Port};
 use crate::waiter::Waiter;
@@ -16,6 +17,8 @@ pub const CALLS: &[(&std::ffi::CStr, Callback)] = crate::calls![
     c"onWake" => on_wake,
     c"refLoop" => ref_loop,
     c"cancelWait" => cancel_wait,
+    c"watchDeaths" => watch_deaths,
+    c"unwatchDeaths" => unwatch_deaths,
     c"stats" => stats,
     c"participants" => participants,
     c"verify" => verify,
@@ -69,6 +72,24 @@ fn cancel_wait(port: &mut Port, js: Js, [token]: [Value; 1]) -> Outcome {
     Ok(Value::NOTHING)
 }
 
+fn watch_deaths(port: &mut Port, js: Js, [callback]: [Value; 1]) -> Outcome {
+    if js.type_of(callback) != Type::Other {
+        return Err(Error::new(Code::InvalidArgument, "watchDeaths takes a function").into());
+    }
+    let live = port.live()?;
+    if live.deaths.is_none() {
+        live.deaths = Some(DeathWatch::start(js, live.segment(), live.ctx.participant(), callback)?);
+    }
+    Ok(Value::NOTHING)
+}
+
+fn unwatch_deaths(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    if let Some(watch) = port.live()?.deaths.take() {
+        watch.stop(Some(js));
+    }
+    Ok(Value::NOTHING)
+}
+
 fn close(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
     port.leave(Some(js));
     Ok(Value::NOTHING)
@@ -86,20 +107,8 @@ fn stats(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
 fn participants(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
     let live = port.live()?;
     let me = live.ctx.participant();
-    let list: Vec<String> = stats::participants(live.segment())
-        .iter()
-        .map(|p| {
-            format!(
-                r#"{{"id":{},"pid":{},"threadId":{},"since":{},"alive":{},"self":{}}}"#,
-                p.id,
-                p.pid,
-                p.thread,
-                p.since,
-                p.alive,
-                p.id == me,
-            )
-        })
-        .collect();
+    let list: Vec<String> =
+        stats::participants(live.segment()).iter().map(|p| deaths::json(p, p.id == me)).collect();
     Ok(js.string(&format!("[{}]", list.join(","))))
 }
 

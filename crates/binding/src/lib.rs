@@ -14,6 +14,7 @@
 //! | `batch` | messages that wait for room in a channel |
 //! | `calls_…` | the calls of a port, one file a kind of object |
 //! | `waiter` | the thread that sleeps for promises |
+//! | `deaths` | telling of participants that have died |
 
 mod batch;
 mod calls_array;
@@ -24,6 +25,7 @@ mod calls_record;
 mod calls_tx;
 mod calls_value;
 mod convert;
+mod deaths;
 mod environment;
 mod js;
 mod keys;

@@ -14,6 +14,7 @@ use napi::sys;
 
 use crate::batch::Batch;
 use crate::convert::Input;
+use crate::deaths::DeathWatch;
 use crate::js::{Js, Ref, Value};
 use crate::pins::{NO_ROOM, Pins};
 use crate::staging::Staging;
@@ -29,6 +30,8 @@ pub struct Live {
     pub out: Vec<u8>,
     /// The thread that sleeps for promises; `None` before `onWake`.
     pub waiter: Option<Waiter>,
+    /// While JavaScript listens for deaths.
+    pub deaths: Option<DeathWatch>,
     /// Handles of buffers whose ArrayBuffer was made inside a transaction: if it made the buffer too and is undone, the
     /// ArrayBuffer must lose its memory at once.
     pub tentative: Vec<u32>,
@@ -118,6 +121,7 @@ impl Live {
             pins,
             out: Vec::new(),
             waiter: None,
+            deaths: None,
             tentative: Vec::new(),
             channels: Vec::new(),
             batches: HashMap::new(),
@@ -323,6 +327,9 @@ impl Live {
     pub fn leave(mut self: Box<Self>, js: Option<Js>) {
         if let Some(waiter) = self.waiter.take() {
             waiter.stop(js);
+        }
+        if let Some(watch) = self.deaths.take() {
+            watch.stop(js);
         }
         for (_, batch) in std::mem::take(&mut self.batches) {
             // outside of any transaction; what an error leaves is garbage
