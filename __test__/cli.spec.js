@@ -1,0 +1,182 @@
+// The command `coheap`, run on real heaps.
+import test from 'ava'
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Heap } from '../dist/index.js'
+import { puppet } from './fixtures/puppet.js'
+
+const program = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url))
+
+function coheap(...args) {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [program, ...args], (error, stdout, stderr) => {
+      resolve({ code: error?.code ?? 0, stdout, stderr })
+    })
+  })
+}
+
+const fresh = () => `cli-${randomBytes(6).toString('hex')}`
+
+/** A heap whose only user has been killed. */
+async function stale() {
+  const name = fresh()
+  const other = await puppet()
+  await other.run(({ Heap, keep }, name) => void (keep.heap = Heap.create(name)), name)
+  await other.end('SIGKILL')
+  return name
+}
+
+test('ls shows each heap with its size, users, age and staleness', async (t) => {
+  const heap = Heap.create(fresh())
+  const dead = await stale()
+  const { code, stdout, stderr } = await coheap('ls')
+  t.is(code, 0)
+  t.is(stderr, '')
+  const lines = stdout.split('\n')
+  t.regex(lines[0], /^name +size +pids +stale +age$/)
+  const line = lines.find((each) => each.startsWith(heap.name))
+  t.regex(line, new RegExp(`^\\S+ +4 MiB +${process.pid} +\\d+ (s|min)$`))
+  t.regex(
+    lines.find((each) => each.startsWith(dead)),
+    / stale +\d+ (s|min)$/,
+  )
+  heap.close()
+  Heap.unlink(dead)
+})
+
+test('--dir looks elsewhere', async (t) => {
+  const dir = mkdtempSync('/dev/shm/coheap-cli-')
+  t.is((await coheap('ls', '--dir', dir)).stdout, 'no heaps\n')
+  const heap = Heap.create(fresh(), { dir })
+  t.true((await coheap('ls', '--dir', dir)).stdout.includes(heap.name))
+  t.is((await coheap('check', heap.name, '--dir', dir)).code, 0)
+  t.is((await coheap('check', heap.name)).code, 2)
+  t.is((await coheap('rm', '--force', heap.name, '--dir', dir)).code, 0)
+  heap.close()
+  rmSync(dir, { recursive: true })
+})
+
+test('inspect shows every kind of value as a tree, and does not change the heap', async (t) => {
+  const heap = Heap.create(fresh())
+  Object.assign(heap.root, {
+    list: [1, { deep: { deeper: { deepest: 'x\n' } } }],
+    'odd key': 10n,
+    bytes: new Float64Array(10),
+    when: new Date(0),
+    error: new RangeError('no'),
+    frozen: Object.freeze({ a: undefined }),
+    map: new Map([['k', { v: 1 }]]),
+    set: new Set(['p']),
+    long: 'y'.repeat(1000),
+  })
+  heap.root.self = heap.root
+  const { objects, used } = heap.stats()
+  const { code, stdout, stderr } = await coheap('inspect', heap.name)
+  t.is(stderr, '')
+  t.is(code, 0)
+  for (const line of [
+    'used by 1 thread',
+    '$: object, 10 keys',
+    '├─ list: array, 2 elements',
+    '│  ├─ 0: 1',
+    '│  └─ 1: object, 1 key',
+    '│        └─ deeper: object, 1 key',
+    '├─ "odd key": 10n',
+    '├─ bytes: Float64Array, 10 elements, 80 B',
+    '├─ when: 1970-01-01T00:00:00.000Z',
+    '├─ error: RangeError: no',
+    '├─ frozen: frozen object, 1 key',
+    '│  └─ a: undefined',
+    '├─ map: Map, 1 entry',
+    '│  └─ "k": object, 1 key',
+    '│     └─ v: 1',
+    '├─ set: Set, 1 value',
+    '│  └─ 0: "p"',
+    `├─ long: "${'y'.repeat(200)}"… 1000 characters`,
+  ]) {
+    t.true(stdout.split('\n').includes(line), line)
+  }
+  t.regex(stdout, /self: object, 10 keys → \$$/m)
+  t.notRegex(stdout, /deepest/)
+  t.like(heap.stats(), { objects, used, participants: 1 })
+  heap.close()
+})
+
+test('inspect follows a path', async (t) => {
+  const heap = Heap.create(fresh())
+  heap.root.a = { 'odd key': [new Map([['k', new Set([{ found: true }])]])] }
+  const tail = (stdout) => stdout.split('\n\n')[1]
+  for (const path of ['$', 'a', '$.a["odd key"]', 'a["odd key"][0].get("k").values()[0].found']) {
+    const { stdout, code } = await coheap('inspect', heap.name, path, '--depth', '9')
+    t.is(code, 0, path)
+    t.true(tail(stdout).startsWith(`${path}: `), path)
+    t.regex(stdout, /found: true$/m)
+  }
+  for (const path of ['$.b', 'a.c', 'a["odd key"][1]', 'a..b', 'a["odd', 'a.get("k")']) {
+    const { stdout, stderr, code } = await coheap('inspect', heap.name, path)
+    t.is(code, 2, path)
+    t.is(stdout, '')
+    t.regex(stderr, /^ERR_COHEAP_INVALID_ARGUMENT: .*\n$/)
+  }
+  heap.root.a = Array.from({ length: 30 }, (_, i) => i)
+  t.regex((await coheap('inspect', heap.name, 'a', '--most', '10')).stdout, /├─ 9: 9\n└─ … 20 more\n$/)
+  heap.close()
+})
+
+test('check finds a live heap sound', async (t) => {
+  const heap = Heap.create(fresh())
+  heap.root.map = new Map(Array.from({ length: 1000 }, (_, i) => [i, { i }]))
+  t.deepEqual(await coheap('check', heap.name), { code: 0, stdout: `${heap.name}: no violations\n`, stderr: '' })
+  heap.close()
+})
+
+test('a heap that is not there, and one that is stale, cannot be opened', async (t) => {
+  const [none, dead] = [fresh(), await stale()]
+  for (const command of ['inspect', 'check']) {
+    t.deepEqual(await coheap(command, none), {
+      code: 2,
+      stdout: '',
+      stderr: `ERR_COHEAP_NOT_FOUND: there is no heap of the name ${none}\n`,
+    })
+    const { code, stderr } = await coheap(command, dead)
+    t.is(code, 2)
+    t.regex(stderr, /^ERR_COHEAP_NOT_FOUND: .* is stale: .*\n$/)
+  }
+  t.deepEqual(await coheap('rm', dead), { code: 0, stdout: '', stderr: '' })
+  t.regex((await coheap('rm', dead)).stderr, /^ERR_COHEAP_NOT_FOUND/)
+})
+
+test('rm refuses a heap in use unless it is forced', async (t) => {
+  const heap = Heap.create(fresh())
+  const refused = await coheap('rm', heap.name)
+  t.is(refused.code, 2)
+  t.regex(refused.stderr, new RegExp(`^ERR_COHEAP_EXISTS: .* in use by ${process.pid}: .*--force.*\n$`))
+  heap.root.still = true
+  t.is((await coheap('rm', '--force', heap.name)).code, 0)
+  t.false(Heap.list().some((info) => info.name === heap.name))
+  t.true(heap.root.still)
+  heap.close()
+  const kept = Heap.create(fresh(), { persist: true })
+  kept.close()
+  t.is((await coheap('rm', kept.name)).code, 0)
+})
+
+test('wrong usage is one line with a code', async (t) => {
+  for (const args of [
+    [],
+    ['frobnicate'],
+    ['check'],
+    ['ls', '--nope'],
+    ['check', '.bad/'],
+    ['inspect', 'x', '--depth', 'y'],
+  ]) {
+    const { code, stdout, stderr } = await coheap(...args)
+    t.is(code, 2, args.join(' '))
+    t.is(stdout, '')
+    t.regex(stderr, /^ERR_COHEAP_INVALID_ARGUMENT: .*\n$/, args.join(' '))
+  }
+  t.regex((await coheap('--help')).stdout, /inspect .*\[path\]/)
+  t.regex((await coheap('--version')).stdout, /^\d+\.\d+\.\d+\n$/)
+})

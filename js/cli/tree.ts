@@ -1,0 +1,168 @@
+/**
+ * Values as a tree of lines. Others may change them meanwhile: every line shows what was there when it was read.
+ */
+import { inspect, types } from 'node:util'
+import { CoheapError } from '../errors.js'
+import { SharedMap } from '../map.js'
+import { SharedSet } from '../set.js'
+import { size } from './figures.js'
+
+/** How much is shown. */
+interface Limits {
+  /** Levels. */
+  depth: number
+  /** Members of each object. */
+  most: number
+}
+
+interface Member {
+  label: string
+  read: () => unknown
+}
+
+/** Longer arrays are not asked for all their keys. */
+const LONG = 1_000_000
+const LONGEST_TEXT = 200
+
+/** The lines; `path` is what the value is called. */
+export function* tree(value: unknown, path: string, limits: Limits): Generator<string> {
+  yield* walk({ label: path, read: () => value }, '', '', limits.depth, limits, new Map(), path)
+}
+
+function* walk(
+  member: Member,
+  first: string,
+  indent: string,
+  depth: number,
+  limits: Limits,
+  above: Map<object, string>,
+  path: string,
+): Generator<string> {
+  const read = attempt(() => {
+    const value = member.read()
+    return { value, text: describe(value) }
+  })
+  if (typeof read === 'string') {
+    yield `${first}${member.label}: ${read}`
+    return
+  }
+  const { value, text } = read
+  const container = isContainer(value)
+  const seen = container ? above.get(value) : undefined
+  yield `${first}${member.label}: ${text}${seen === undefined ? '' : ` → ${seen}`}`
+  if (!container || seen !== undefined || depth === 0) return
+  above.set(value, path)
+  const members = attempt(() => membersOf(value, limits.most))
+  if (typeof members === 'string') {
+    yield `${indent}└─ ${members}`
+    return
+  }
+  const { shown, left } = members
+  for (const [i, each] of shown.entries()) {
+    const last = i === shown.length - 1 && left === 0
+    yield* walk(
+      each,
+      indent + (last ? '└─ ' : '├─ '),
+      indent + (last ? '   ' : '│  '),
+      depth - 1,
+      limits,
+      above,
+      `${path} › ${each.label}`,
+    )
+  }
+  if (left > 0) yield `${indent}└─ … ${left} more`
+}
+
+/** What `f` gives, or a word in place of what cannot be read. */
+function attempt<T extends object>(f: () => T): T | string {
+  try {
+    return f()
+  } catch (error) {
+    if (!(error instanceof CoheapError)) throw error
+    return error.code === 'ERR_COHEAP_DESTROYED' ? '[destroyed]' : `[${error.code}: ${error.message}]`
+  }
+}
+
+function isContainer(value: unknown): value is object {
+  if (value === null || typeof value !== 'object') return false
+  if (value instanceof SharedMap || value instanceof SharedSet || Array.isArray(value)) return true
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || prototype === Object.prototype
+}
+
+function counted(n: number, one: string, many = `${one}s`): string {
+  return `${n} ${n === 1 ? one : many}`
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'string') {
+    if (value.length <= LONGEST_TEXT) return JSON.stringify(value)
+    return `${JSON.stringify(value.slice(0, LONGEST_TEXT))}… ${counted(value.length, 'character')}`
+  }
+  if (value === null || typeof value !== 'object') return inspect(value)
+  if (value instanceof Error) return oneLine(String(value))
+  if (value instanceof SharedMap) return `Map, ${counted(value.size, 'entry', 'entries')}`
+  if (value instanceof SharedSet) return `Set, ${counted(value.size, 'value')}`
+  if (types.isTypedArray(value)) {
+    const name = Buffer.isBuffer(value) ? 'Buffer' : value[Symbol.toStringTag]
+    return `${name}, ${counted(value.length, 'element')}, ${size(value.byteLength)}`
+  }
+  if (types.isAnyArrayBuffer(value)) return `ArrayBuffer, ${size(value.byteLength)}`
+  if (types.isDataView(value)) return `DataView, ${size(value.byteLength)}`
+  const frozen = Object.isFrozen(value) ? 'frozen ' : ''
+  if (Array.isArray(value)) return `${frozen}array, ${counted(value.length, 'element')}`
+  if (isContainer(value)) return `${frozen}object, ${counted(Reflect.ownKeys(value).length, 'key')}`
+  // a Date, an Error and the like: a copy
+  return oneLine(inspect(value, { depth: 0, breakLength: Infinity }))
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, ' ')
+}
+
+function membersOf(value: object, most: number): { shown: Member[]; left: number } {
+  if (value instanceof SharedMap) {
+    const shown = firstOf(value.entries(), most).map(([key, member]) => ({
+      label: attemptText(key),
+      read: () => member as unknown,
+    }))
+    return { shown, left: Math.max(0, value.size - shown.length) }
+  }
+  if (value instanceof SharedSet) {
+    const shown = firstOf(value.values(), most).map((member, i) => ({
+      label: String(i),
+      read: () => member as unknown,
+    }))
+    return { shown, left: Math.max(0, value.size - shown.length) }
+  }
+  const property = (key: string | symbol) => ({
+    label:
+      typeof key === 'string' && /^[\w$-]+$/.test(key)
+        ? key
+        : typeof key === 'string'
+          ? JSON.stringify(key)
+          : String(key),
+    read: () => Reflect.get(value, key) as unknown,
+  })
+  if (Array.isArray(value) && value.length > LONG) {
+    const shown = Array.from({ length: most }, (_, i) => String(i)).filter((i) => Object.hasOwn(value, i))
+    return { shown: shown.map(property), left: value.length - most }
+  }
+  const keys = Reflect.ownKeys(value).filter((key) => !Array.isArray(value) || key !== 'length')
+  return { shown: keys.slice(0, most).map(property), left: Math.max(0, keys.length - most) }
+}
+
+function attemptText(key: unknown): string {
+  const read = attempt(() => ({ text: describe(key) }))
+  return typeof read === 'string' ? read : read.text
+}
+
+function firstOf<T>(iterator: Iterator<T>, most: number): T[] {
+  const found: T[] = []
+  while (found.length < most) {
+    const next = iterator.next()
+    if (next.done === true) break
+    found.push(next.value)
+  }
+  return found
+}
