@@ -48,6 +48,7 @@ use crate::verify::{self, Violation};
 #[derive(Clone)]
 pub struct Heap {
     pub(crate) inner: Rc<Inner>,
+    root: Record,
 }
 
 /// What a heap's values hold on to.
@@ -140,7 +141,12 @@ impl Heap {
 
     fn with(ctx: Ctx) -> Result<Heap> {
         let handles = ctx.handle_table();
-        Ok(Heap { inner: Rc::new(Inner { ctx: RefCell::new(ctx), handles, published: Counter::new(0) }) })
+        let inner = Rc::new(Inner { ctx: RefCell::new(ctx), handles, published: Counter::new(0) });
+        let root = inner.run(|ctx| {
+            let cell = open::root_cell(ctx.segment())?;
+            ctx.read(|m| Object::load(m, &inner, cell))
+        })?;
+        Ok(Heap { inner, root: Record(root) })
     }
 
     /// Every heap that this user may see; stale ones are marked.
@@ -165,15 +171,7 @@ impl Heap {
 
     /// The root: an object that is the same for everyone, where a program hangs what it shares.
     pub fn root(&self) -> Record {
-        // cannot fail: the creator made it before anyone could open the heap, and it is never destroyed
-        let root = self.inner.run(|ctx| {
-            let cell = open::root_cell(ctx.segment())?;
-            ctx.read(|m| Object::load(m, &self.inner, cell))
-        });
-        match root {
-            Ok(object) => Record(object),
-            Err(error) => panic!("a heap without a root: {error}"),
-        }
+        self.root.clone()
     }
 
     /// Copies a value in and gives what can be done with it there: a container comes back live, linked nowhere yet.

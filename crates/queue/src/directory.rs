@@ -8,7 +8,7 @@ use coheap_segment::{Error, Off, Result, Segment};
 use crate::hand::{self, Hand};
 use crate::layout::{BUCKETS, ChannelRecord, format_channel, free_channel, hash, places_for, words};
 
-/// Channels of one bucket beyond which a list cannot be but corrupt.
+/// Attempts after which a bucket cannot be but corrupt.
 const MANY: u32 = 1 << 24;
 const TABLE_HEAD: u64 = 16;
 
@@ -34,9 +34,14 @@ fn has_name(channel: &ChannelRecord, name: &[u8]) -> bool {
             .all(|(word, part)| word.load(Relaxed).to_le_bytes()[..part.len()] == *part)
 }
 
+/// Channels that a heap has room for: a longer list is a circle.
+fn most(seg: &Segment) -> u64 {
+    seg.committed() / size_of::<ChannelRecord>() as u64
+}
+
 fn search(seg: &Segment, first: Off, name: &[u8]) -> Result<Option<Off>> {
     let mut at = first;
-    for _ in 0..MANY {
+    for _ in 0..=most(seg) {
         if at == 0 {
             return Ok(None);
         }
@@ -111,16 +116,16 @@ pub(crate) fn each(seg: &Segment, mut f: impl FnMut(Off) -> Result<()>) -> Resul
     if table == 0 {
         return Ok(());
     }
+    let mut seen = 0;
     for word in &words(seg, table, TABLE_HEAD / 8 + BUCKETS)?[TABLE_HEAD as usize / 8..] {
         let mut at = word.load(Acquire);
-        let mut seen = 0;
         while at != 0 {
-            f(at)?;
-            at = ChannelRecord::at(seg, at)?.next.load(Relaxed);
-            seen += 1;
-            if seen == MANY {
+            if seen > most(seg) {
                 return Err(Error::corrupt("a list of channels without an end", table));
             }
+            seen += 1;
+            f(at)?;
+            at = ChannelRecord::at(seg, at)?.next.load(Relaxed);
         }
     }
     Ok(())

@@ -33,7 +33,7 @@ use crate::word::{Link, Owner, SlotWord, lap_of};
 pub(crate) use look::{Cursor, Look, Woken};
 
 /// Steps after which a walk or a retry is a corrupt segment, not bad luck.
-const MANY: u32 = 1 << 26;
+const MANY: u32 = 1 << 22;
 /// A FIFO channel's rings, seen by one thread.
 pub(crate) struct Rings<'s> {
     seg: &'s Segment,

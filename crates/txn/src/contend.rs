@@ -243,7 +243,7 @@ impl Wait {
     }
 
     /// Waits for an owner that is storing; recovers it if it is dead. `ERR_COHEAP_CORRUPT` if the owner's log and
-    /// intent line do not name the word: it would be waited for for ever.
+    /// intent line do not name the word, or it is nobody or the caller: the word would be waited for for ever.
     pub(crate) fn pause_deciding(
         &mut self,
         core: &mut Core,
@@ -252,6 +252,11 @@ impl Wait {
         own: Option<(&AtomicU64, u64)>,
     ) -> Result<()> {
         let (at, word, seen) = place;
+        let owner = core.segment().slot_participant(holder.slot);
+        if owner.is_none_or(|owner| owner == core.me()) && holder.stands() {
+            // we are here, and so not storing; a slot is given up idle only: nobody would ever end it
+            return Err(Error::corrupt("a word that nobody is changing", at));
+        }
         if self.elapsed() >= SPIN {
             if core.segment().slot_owner_is_dead(holder.slot) {
                 if recover::recover(core.shared(), holder.slot)? {

@@ -49,7 +49,7 @@ impl Handles {
         let mut at = head.load(Acquire);
         while at != 0 && handles.chunks.len() < MAX_CHUNKS {
             let n = entries(handles.chunks.len());
-            let kind = segment.word(at + 8).map(|w| Word1(w.load(Acquire)));
+            let kind = segment.word(at.wrapping_add(8)).map(|w| Word1(w.load(Acquire)));
             let fits = segment.holds(at, 24 + n as u64 * 8);
             if !kind.is_ok_and(|w| w.kind() == KIND_HANDLES && w.low() as usize == n) || !fits {
                 break;

@@ -51,7 +51,8 @@ impl<'s> Rings<'s> {
     /// ring is left behind: `f` must not mind.
     pub fn each_place(&self, mut f: impl FnMut(Place<'s>, bool) -> bool) -> Result<()> {
         let mut spot = self.head()?;
-        for _ in 0..MANY {
+        // a place is a word of the heap: more of them are a circle
+        for _ in 0..self.seg.committed() / 8 {
             match self.enter(&mut spot)? {
                 Enter::Here => {}
                 _ => return Ok(()),
