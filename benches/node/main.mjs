@@ -57,6 +57,10 @@ async function run(test, name, peer) {
     const time = Math.max(...results.map((r) => r.seconds))
     await peer.check?.(test, shared, results)
     return ops / time
+  } catch (error) {
+    // the others may be waiting for the one that failed
+    for (const child of children) child.kill('SIGKILL')
+    throw error
   } finally {
     for (const child of children) {
       if (child.connected) child.send('end')

@@ -82,7 +82,7 @@ impl SlotState {
     #[inline(always)]
     pub(crate) fn build(&mut self) {
         if self.building & 1 == 0 {
-            self.building += 1;
+            self.building = self.building.wrapping_add(1);
             // Release and before the allocation: who finds `building` even knows that there is no such block. (The
             // collector's phase is read after it, with a fence: `barrier`.)
             self.record.building.store(self.building, Release);
@@ -102,7 +102,7 @@ impl SlotState {
     #[inline(always)]
     pub(crate) fn built(&mut self) {
         if self.building & 1 != 0 {
-            self.building += 1;
+            self.building = self.building.wrapping_add(1);
             // Release: links and lists come before.
             self.record.building.store(self.building, Release);
         }
