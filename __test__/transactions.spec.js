@@ -1,6 +1,7 @@
 // Transactions in one thread: all or nothing, on every path.
 import test from 'ava'
 import { Heap, retry, snapshot } from '../dist/index.js'
+import { puppet } from './fixtures/puppet.js'
 
 const heap = Heap.create()
 test.after.always(() => heap.close())
@@ -349,6 +350,34 @@ test('transactionAsync commits, undoes and gives results', async (t) => {
   t.is(await heap.transactionAsync(() => ++root.y), 3)
   t.throws(() => holder.commit(), { code: 'ERR_COHEAP_ABORTED' })
   t.is(root.y, 3)
+})
+
+test('transactionAsync waits no longer than its patience for an idle transaction of another process', async (t) => {
+  root.idle = 1
+  const other = await puppet(heap.name)
+  t.teardown(() => other.child.kill('SIGKILL'))
+  const hold = ({ heap, root, keep }) => {
+    // longer than this test may take
+    keep.tx = heap.begin({ maxHold: 1_000_000 })
+    keep.tx.run(() => (root.idle = 5))
+  }
+  await other.run(hold)
+  // the event loop goes on
+  let turns = 0
+  const ticking = setInterval(() => turns++, 1)
+  t.is(await heap.transactionAsync(() => ++root.idle), 2)
+  clearInterval(ticking)
+  t.true(turns > 0)
+  const code = await other.run(({ keep }) => {
+    try {
+      keep.tx.commit()
+    } catch (error) {
+      return error.code
+    }
+  })
+  t.is(code, 'ERR_COHEAP_ABORTED')
+  t.is(root.idle, 2)
+  await other.end()
 })
 
 test('retry waits until something that was read has changed', async (t) => {

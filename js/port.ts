@@ -199,10 +199,10 @@ export interface Port {
    */
   txAbort(tx: number): void
   /**
-   * After ABORTED: begins again with its old age (a callback one is ambient at once). `wait`: sleeps up to 100 ms for
-   * the elder that beat it; else gives AGAIN at once, and nothing has begun, while that one is still undecided.
+   * After ABORTED: begins again with its old age (a callback one is ambient at once). One that never waits: AGAIN, and
+   * nothing has begun, while the elder that beat it is undecided and makes steps.
    */
-  txRestart(tx: number, wait: boolean): void
+  txRestart(tx: number): void
   /** retry(): aborts the attempt and sleeps until something that it read has changed, at most `ms`; true: changed. */
   txWaitSync(tx: number, ms: number): boolean
   /** The same off the event loop: wakes `token` (see onWake) when something has changed. */

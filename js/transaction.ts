@@ -206,7 +206,7 @@ export function transaction<T>(a: Attachment, body: () => T, options?: Transacti
       a.port.txAbort(tx)
       throw reason
     }
-    a.port.txRestart(tx, true)
+    a.port.txRestart(tx)
     if (a.state[0] !== Status.OK) {
       const fault = a.fault()
       a.port.txAbort(tx)
@@ -259,7 +259,7 @@ export async function transactionAsync<T>(
       }
       for (let pause = 1; ; pause = Math.min(2 * pause, 16)) {
         a.check()
-        a.port.txRestart(tx, false)
+        a.port.txRestart(tx)
         if (a.state[0] !== Status.AGAIN) break
         await delay(pause, limits)
       }
@@ -398,7 +398,7 @@ export class Transaction {
     this.#end(false)
   }
 
-  /** Undoes what there is of it and begins again. One that was beaten, or is running, keeps its age. May wait up to 100 ms. */
+  /** Undoes what there is of it and begins again. One that was beaten, or is running, keeps its age. */
   restart(): void {
     const a = this.#a
     a.check()
@@ -406,7 +406,7 @@ export class Transaction {
       throw wrongType('restart() inside of its own run()')
     if (this.#state === 'ended') return this.#begin()
     this.#attempt?.end(false)
-    a.port.txRestart(this.#tx, true)
+    a.port.txRestart(this.#tx)
     if (a.state[0] !== Status.OK) {
       this.#end(false)
       throw a.fault()

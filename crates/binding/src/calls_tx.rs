@@ -1,13 +1,12 @@
 //! Calls on transactions.
 
 use std::ffi::CStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coheap_heap::segment::{Code, Error};
 use coheap_heap::txn::{Fault, TxnId, TxnOptions, Watch};
 
 use crate::js::{Js, Value};
-use crate::live::Live;
 use crate::port::{Callback, Outcome, Port, Status, at};
 use crate::waiter::Condition;
 
@@ -111,36 +110,16 @@ fn abort(port: &mut Port, js: Js, [tx]: [Value; 1]) -> Outcome {
     Ok(Value::NOTHING)
 }
 
-fn restart(port: &mut Port, js: Js, [tx, wait]: [Value; 2]) -> Outcome {
+fn restart(port: &mut Port, js: Js, [tx]: [Value; 1]) -> Outcome {
     let tx = transaction(port, js, tx)?;
-    let wait = js.as_bool(wait).unwrap_or(false);
     let live = port.live()?;
-    if !elder_is_out_of_the_way(live, tx, wait) {
+    if live.ctx.is_blocked(tx)? {
         port.state.status(Status::Again);
         return Ok(Value::NOTHING);
     }
     live.ctx.restart(tx)?;
     live.drop_tentative(js);
     Ok(Value::NOTHING)
-}
-
-/// Waits, if asked to, until the attempt that this one was aborted for has ended; false if it has not and there was no
-/// waiting. When the time is up the next attempt begins nevertheless, and judges that one by its steps.
-fn elder_is_out_of_the_way(live: &mut Live, tx: TxnId, wait: bool) -> bool {
-    let Some(elder) = live.ctx.blocked_on(tx) else { return true };
-    let start = Instant::now();
-    let mut nap = Duration::from_micros(50);
-    while !live.ctx.has_ended(&elder) {
-        if !wait {
-            return false;
-        }
-        if start.elapsed() >= LONGEST_WAIT {
-            break;
-        }
-        std::thread::sleep(nap);
-        nap = (nap * 2).min(Duration::from_millis(1));
-    }
-    true
 }
 
 /// `retry()`.

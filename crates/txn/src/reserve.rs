@@ -115,16 +115,14 @@ impl TxnMem<'_> {
         let Some(about) = holder.about() else { return Ok(()) };
         let t = &mut *self.t;
         let ours = self.segment.slot_participant(holder.slot) == Some(self.core.me());
-        if t.elder_than(&about) || about.overdue || (ours && !t.options.explicit) {
+        // One that never waits has a slot of its own, but is run again by who waits for it: it is a callback's.
+        let explicit = t.options.explicit && !t.options.no_wait;
+        if t.elder_than(&about) || about.overdue || (ours && !explicit) {
             holder.abort(self.core);
             return Ok(());
         }
-        if t.options.explicit {
+        if explicit {
             // between runs nobody can wait, so explicit ones never do
-            return Err(Fault::Aborted);
-        }
-        if t.options.no_wait {
-            t.blocker = Some(Blocker { slot: holder.slot, status: holder.status, guard: place.0 });
             return Err(Fault::Aborted);
         }
         let limit = about.patience(self.core);
@@ -136,19 +134,14 @@ impl TxnMem<'_> {
             }
         }
         // An elder that makes steps is waited for as long as it does.
-        let now = (holder.slot, holder.status.seq(), about.steps);
-        let since = match t.watch {
-            Some((slot, seq, steps, since)) if (slot, seq, steps) == now => since,
-            _ => {
-                let since = Instant::now();
-                t.watch = Some((now.0, now.1, now.2, since));
-                since
-            }
-        };
-        let stuck = since.elapsed();
+        let stuck = t.idle(&holder, &about);
         if stuck >= limit {
             holder.abort(self.core);
             return Ok(());
+        }
+        if t.options.no_wait {
+            t.blocker = Some(Blocker { slot: holder.slot, status: holder.status, guard: place.0 });
+            return Err(Fault::Aborted);
         }
         if t.wait.elapsed() > SPIN
             && self.segment.slot_owner_is_dead(holder.slot)

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use coheap_segment::{Code, Error, Off, Result, Status, StatusWord};
 
 use crate::commit::{commit, roll_back};
+use crate::contend::Holder;
 use crate::core::Core;
 use crate::ctx::Ctx;
 use crate::mem::{Fault, Res};
@@ -258,8 +259,8 @@ impl Ctx {
         self.own.slot.built();
     }
 
-    /// Whom a transaction that never waits (`no_wait`) was aborted for; await the end of that one's attempt
-    /// ([`Ctx::has_ended`]) before restarting.
+    /// Whom a transaction that never waits (`no_wait`) was aborted for; restart it when that one is out of the way
+    /// ([`Ctx::is_blocked`]).
     pub fn blocked_on(&mut self, t: TxnId) -> Option<Blocker> {
         self.txn(t).ok()?.blocker
     }
@@ -278,6 +279,21 @@ impl Ctx {
             || segment.slot_owner_is_dead(blocker.slot)
                 && recover::recover(self.core.shared(), blocker.slot) == Ok(true)
                 && ended()
+    }
+
+    /// Is a transaction that never waits still kept waiting by the one that it was aborted for? False when that one's
+    /// attempt has ended, is overdue or has made no steps for its patience: the next attempt aborts it. To be asked again
+    /// and again, for steps are seen only so. Never blocks.
+    pub fn is_blocked(&mut self, t: TxnId) -> Result<bool> {
+        let Some(blocker) = self.txn(t)?.blocker else { return Ok(false) };
+        if self.has_ended(&blocker) {
+            return Ok(false);
+        }
+        let record = crate::core::record(self.core.segment(), blocker.slot)?;
+        let holder = Holder { slot: blocker.slot, record, status: blocker.status };
+        let Some(about) = holder.about() else { return Ok(false) };
+        let patience = about.patience(&self.core);
+        Ok(!about.overdue && self.txn(t)?.idle(&holder, &about) < patience)
     }
 
     /// Runs `body` in a transaction until it goes through; it is run again after each conflict, with the age of the

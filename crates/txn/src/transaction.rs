@@ -7,11 +7,11 @@
 //! Opaque: every value that a load gives belongs to the snapshot `rv`, also in an attempt that will fail.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coheap_segment::{Off, Status, StatusWord, Word, monotonic_ms};
 
-use crate::contend::{About, Wait, flag};
+use crate::contend::{About, Holder, Wait, flag};
 use crate::core::Core;
 use crate::mem::{Fault, Res};
 use crate::party::Party;
@@ -28,7 +28,8 @@ pub struct TxnOptions {
     pub explicit: bool,
     /// Milliseconds after which anyone may abort an explicit one, whatever it does; 0: no limit.
     pub max_hold_ms: u64,
-    /// It never waits for an older one: it is aborted at once, and [`crate::Ctx::blocked_on`] says by whom.
+    /// It never waits for an older one: it is aborted at once, and [`crate::Ctx::blocked_on`] says by whom. Also if
+    /// `explicit` gives it a slot of its own it contends as a callback's does.
     pub no_wait: bool,
 }
 
@@ -132,7 +133,9 @@ pub(crate) struct Txn {
     pub(crate) op_fresh: usize,
     op_frees: usize,
     pub(crate) wait: Wait,
-    pub(crate) watch: Option<(u16, u64, u64, Instant)>,
+    /// The attempt that it was last kept waiting by, its steps, and since when they are so many. Outlives the attempts of
+    /// its own: one that never waits meets its elder again and again.
+    watch: Option<((u16, u64, u64), Instant)>,
     /// When an internal transaction first met somebody.
     pub(crate) met: Option<Instant>,
     pub(crate) blocker: Option<Blocker>,
@@ -183,6 +186,7 @@ impl Txn {
         self.reserve_all = false;
         self.hot.clear();
         self.met = None;
+        self.watch = None;
         self.reads.clear();
         self.base = self.slot.fresh.len();
         // Relaxed: only the order of the numbers matters.
@@ -284,6 +288,18 @@ impl Txn {
         (self.age, self.slot.id) < other.age
     }
 
+    /// For how long that attempt has made no steps, as far as this transaction has watched it.
+    pub(crate) fn idle(&mut self, holder: &Holder, about: &About) -> Duration {
+        let now = (holder.slot, holder.status.seq(), about.steps);
+        match self.watch {
+            Some((seen, since)) if seen == now => since.elapsed(),
+            _ => {
+                self.watch = Some((now, Instant::now()));
+                Duration::ZERO
+            }
+        }
+    }
+
     /// A validation has failed: the next attempt reserves what this one has written, and everything after the
     /// second time (the first, if it has read much).
     pub(crate) fn invalid(&mut self) -> Fault {
@@ -345,7 +361,6 @@ impl Txn {
         self.op_reads.clear();
         self.parties.clear();
         self.locks = 0;
-        self.watch = None;
     }
 
     /// Forgets an aborted attempt, remembering what the next one should reserve at first sight.
@@ -362,7 +377,6 @@ impl Txn {
         self.op_reads.clear();
         self.parties.clear();
         self.locks = 0;
-        self.watch = None;
         self.slot.frees.clear();
         self.slot.drop_fresh(core, self.base);
         self.slot.built();

@@ -4,7 +4,7 @@ mod common;
 use common::*;
 
 use coheap_segment::Code;
-use coheap_txn::{Fault, Guard, TxnOptions};
+use coheap_txn::{Ctx, Fault, Guard, TxnOptions};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -188,6 +188,47 @@ fn one_that_never_waits_is_told_whom_to_await() {
     b.restart(t).unwrap();
     set(&mut b, x, 20).unwrap();
     b.commit(t).unwrap();
+    assert_eq!(get(&mut a, x), Ok(20));
+}
+
+#[test]
+fn one_that_never_waits_aborts_an_elder_that_makes_no_steps() {
+    let heap = heap();
+    let (mut a, mut b) = (join_patient(&heap, 1000), join_patient(&heap, 5));
+    let x = object(&mut a, 1, 1);
+    let elder = a.begin(TxnOptions { max_hold_ms: 1 << 40, ..EXPLICIT }).unwrap();
+    let step = |a: &mut Ctx| {
+        a.enter(elder).unwrap();
+        set(a, x, 10).unwrap();
+        a.leave();
+    };
+    let t = b.begin(TxnOptions { no_wait: true, ..EXPLICIT }).unwrap();
+    let attempt = |b: &mut Ctx| {
+        b.enter(t).unwrap();
+        let done = set(b, x, 20);
+        b.leave();
+        done
+    };
+    // while the elder makes steps nothing happens to it, however long that takes
+    for _ in 0..5 {
+        step(&mut a);
+        assert_eq!(attempt(&mut b), Err(Fault::Aborted));
+        thread::sleep(Duration::from_millis(6));
+        step(&mut a);
+        assert!(b.is_blocked(t).unwrap(), "it has made a step");
+        b.restart(t).unwrap();
+    }
+    step(&mut a);
+    assert_eq!(attempt(&mut b), Err(Fault::Aborted));
+    while b.is_blocked(t).unwrap() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(a.is_active(elder));
+    b.restart(t).unwrap();
+    assert_eq!(attempt(&mut b), Ok(()));
+    assert!(!a.is_active(elder));
+    b.commit(t).unwrap();
+    a.abort(elder);
     assert_eq!(get(&mut a, x), Ok(20));
 }
 
