@@ -6,11 +6,10 @@
 //! * Lists: appends of unique values, single or to several lists at once, and reads, in every mode there is. A list
 //!   stands in a body with spare room that is swapped when it is full, so bodies come and go and are walked by
 //!   readers while they are recycled. Who had what order is recorded by each process and checked for strict
-//!   serialisability ([`check`], after Kingsbury's and Alvaro's Elle, 2020: an append-only list shows its whole history).
+//!   serialisability ([`coheap_history`], after Kingsbury's and Alvaro's Elle, 2020: an append-only list shows its whole history).
 //! * `--kill`: workers die by SIGKILL now and then and are replaced. `--pause`: they are stopped for some
 //!   milliseconds now and then.
 
-mod check;
 mod work;
 
 use std::io::Write;
@@ -143,7 +142,11 @@ fn storm(s: &Settings, seed: u64) {
     assert_eq!(total, work::TOTAL, "money has come or gone (seed {seed})");
     let lists = world.all_lists(&mut ctx);
     world.all_is_in_order(&mut ctx);
-    let said = check::check(&dir, &lists, seed);
+    let ops = coheap_history::record::read_folder(dir.as_ref(), "history-").expect("the histories");
+    let said = match coheap_history::check(&ops, &lists) {
+        Ok(summary) => summary,
+        Err(anomaly) => panic!("{anomaly} (seed {seed}, see {dir})"),
+    };
     println!("seed {seed}: {said}, {deaths} deaths, {:.1} s", start.elapsed().as_secs_f64());
     let _ = std::io::stdout().flush();
     drop(ctx);

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use coheap_history::{Operation, Step, record};
 use coheap_segment::{Code, Error, Off, Segment, Status, StatusWord, Word};
 use coheap_txn::{Ctx, Fault, Guard, Mem, Res, TxnOptions};
 
@@ -191,13 +192,6 @@ fn now() -> u64 {
     std::time::UNIX_EPOCH.elapsed().expect("a clock").as_nanos() as u64
 }
 
-/// One operation's line in the history: `start end {r list n values…} {a list value}`.
-struct Line {
-    start: u64,
-    reads: Vec<(u64, Vec<u64>)>,
-    appends: Vec<(u64, u64)>,
-}
-
 struct Book {
     file: File,
     text: String,
@@ -205,19 +199,9 @@ struct Book {
 }
 
 impl Book {
-    fn write(&mut self, line: &Line) {
-        use std::fmt::Write;
-        let _ = write!(self.text, "{} {}", line.start, now());
-        for (list, values) in &line.reads {
-            let _ = write!(self.text, " r {list} {}", values.len());
-            values.iter().for_each(|v| {
-                let _ = write!(self.text, " {v}");
-            });
-        }
-        for (list, value) in &line.appends {
-            let _ = write!(self.text, " a {list} {value}");
-        }
-        self.text.push('\n');
+    fn write(&mut self, op: &mut Operation) {
+        op.end = now();
+        record::line(&mut self.text, op);
         self.ops += 1;
         if self.text.len() > 1 << 14 {
             self.flush();
@@ -325,7 +309,7 @@ fn lists(ctx: &mut Ctx, world: &World, dice: &mut Dice, value: &mut u64, book: &
         let i = first + dice.roll(WINDOW);
         (i, world.list(&segment, i))
     };
-    let mut line = Line { start: now(), reads: Vec::new(), appends: Vec::new() };
+    let mut op = Operation::begin(now());
     let mut fresh = || {
         *value += 1;
         *value
@@ -333,13 +317,13 @@ fn lists(ctx: &mut Ctx, world: &World, dice: &mut Dice, value: &mut u64, book: &
     match dice.roll(8) {
         0 => {
             let (i, at) = pick(dice);
-            line.reads.push((i, ctx.read(|m| load_list(m, at)).expect("a read")));
+            op.read(i, ctx.read(|m| load_list(m, at)).expect("a read"));
         }
         1 | 2 => {
             let ((i, at), v) = (pick(dice), fresh());
             let old = ctx.write(|m| append(m, at, v)).expect("an append");
-            line.reads.push((i, old));
-            line.appends.push((i, v));
+            op.read(i, old);
+            op.append(i, v);
         }
         3 => {
             // one operation on two lists
@@ -348,57 +332,55 @@ fn lists(ctx: &mut Ctx, world: &World, dice: &mut Dice, value: &mut u64, book: &
                 return;
             }
             let old = ctx.write(|m| Ok((append(m, at, v)?, append(m, bt, w)?))).expect("two appends");
-            line.reads = vec![(i, old.0), (j, old.1)];
-            line.appends = vec![(i, v), (j, w)];
+            op.read(i, old.0);
+            op.append(i, v);
+            op.read(j, old.1);
+            op.append(j, w);
         }
         kind => {
             let read: Vec<_> = (0..dice.roll(4)).map(|_| pick(dice)).collect();
             let write: Vec<_> = (0..dice.roll(3)).map(|_| (pick(dice), fresh())).collect();
             let order = dice.roll(2) == 0;
-            let body = |ctx: &mut Ctx| -> Res<Vec<(u64, Vec<u64>)>> {
-                let mut seen = Vec::new();
-                if order {
-                    for &(i, at) in &read {
-                        seen.push((i, ctx.read(|m| load_list(m, at))?));
-                    }
-                }
-                for &((_, at), v) in &write {
-                    ctx.write(|m| append(m, at, v))?;
-                }
+            let body = |ctx: &mut Ctx| -> Res<Vec<Step>> {
+                let mut steps = Vec::new();
                 if !order {
-                    for &(i, at) in &read {
-                        seen.push((i, ctx.read(|m| load_list(m, at))?));
+                    for &((i, at), v) in &write {
+                        ctx.write(|m| append(m, at, v))?;
+                        steps.push(Step::Append(i, v));
                     }
                 }
-                Ok(seen)
+                for &(i, at) in &read {
+                    steps.push(Step::Read(i, ctx.read(|m| load_list(m, at))?));
+                }
+                if order {
+                    for &((i, at), v) in &write {
+                        ctx.write(|m| append(m, at, v))?;
+                        steps.push(Step::Append(i, v));
+                    }
+                }
+                Ok(steps)
             };
-            let seen = if kind == 7 {
-                explicit(ctx, dice, &body)
+            if kind == 7 {
+                let Some((steps, committed)) = explicit(ctx, dice, &body) else { return };
+                (op.steps, op.aborted) = (steps, !committed);
             } else {
                 let options = TxnOptions { reserve_reads: kind == 6, ..TxnOptions::default() };
-                Some(ctx.transaction(options, body).expect("a transaction"))
-            };
-            let Some(mut seen) = seen else { return };
-            if !order {
-                // without its own appends, what it read is what stood before it
-                for (_, values) in &mut seen {
-                    values.retain(|v| !write.iter().any(|(_, w)| w == v));
-                }
+                op.steps = ctx.transaction(options, body).expect("a transaction");
             }
-            line.reads = seen;
-            line.appends = write.iter().map(|&((i, _), v)| (i, v)).collect();
         }
     }
-    if line.reads.iter().any(|(i, values)| *i == first && values.len() >= LONG) {
+    if op.reads().any(|(i, values)| i == first && values.len() >= LONG) {
         world.leave_behind(ctx, first);
     }
-    book.write(&line);
+    book.write(&mut op);
 }
 
-/// An explicit transaction with a pause in the middle; `None` if it has lost.
-fn explicit<T>(ctx: &mut Ctx, dice: &mut Dice, body: &impl Fn(&mut Ctx) -> Res<T>) -> Option<T> {
+/// An explicit transaction with a pause in the middle: what its last attempt that came to its end saw, and whether it
+/// was committed; `None` if none came so far.
+fn explicit<T>(ctx: &mut Ctx, dice: &mut Dice, body: &impl Fn(&mut Ctx) -> Res<T>) -> Option<(T, bool)> {
     let options = TxnOptions { explicit: true, max_hold_ms: dice.roll(3), ..TxnOptions::default() };
     let t = ctx.begin(options).expect("a slot");
+    let mut seen = None;
     for _ in 0..3 {
         ctx.enter(t).expect("entered");
         let result = body(ctx);
@@ -406,12 +388,21 @@ fn explicit<T>(ctx: &mut Ctx, dice: &mut Dice, body: &impl Fn(&mut Ctx) -> Res<T
         if dice.roll(16) == 0 {
             std::thread::sleep(Duration::from_micros(dice.roll(3000)));
         }
-        match result.and_then(|out| ctx.commit(t).map(|()| out)) {
-            Ok(out) => return Some(out),
-            Err(Fault::Aborted) => ctx.restart(t).expect("restarted"),
-            Err(e) => panic!("an explicit transaction failed: {e:?}"),
+        let lost = match result {
+            Err(fault) => fault,
+            Ok(out) => match ctx.commit(t) {
+                Ok(()) => return Some((out, true)),
+                Err(fault) => {
+                    seen = Some((out, false));
+                    fault
+                }
+            },
+        };
+        match lost {
+            Fault::Aborted => ctx.restart(t).expect("restarted"),
+            e => panic!("an explicit transaction failed: {e:?}"),
         }
     }
     ctx.abort(t);
-    None
+    seen
 }
