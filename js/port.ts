@@ -13,7 +13,7 @@
  * | `state[4]` | OBJECT, VIEW: viewKind · OBJECT, RECORD: 1 if its prototype is null |
  * | `state[5]` | OBJECT, VIEW: handle of its buffer |
  * | `nums[3]` | OBJECT: offset in the segment |
- * | `nums[4]` | VIEW: byteOffset · WIRE: offset of the by-value block it came from, or 0 · ERROR: the number that it is about |
+ * | `nums[4]` | VIEW: byteOffset · WIRE: offset of the by-value block it came from, or 0 |
  * | `nums[5]` | VIEW: length in elements · WIRE: version of that block (frozen values are cached by offset and version) |
  * | `nums[6]` | version of the container that was read, where a call says so |
  * | `nums[7]` | the last insertion number, in map iteration |

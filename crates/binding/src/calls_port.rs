@@ -36,7 +36,7 @@ fn window(port: &mut Port, js: Js, [index]: [Value; 1]) -> Outcome {
 }
 
 fn last_error(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
-    Ok(js.string(port.last_error.what))
+    Ok(js.string(&port.last_error.text().to_string()))
 }
 
 fn adopt(port: &mut Port, js: Js, [handle, wrapper]: [Value; 2]) -> Outcome {

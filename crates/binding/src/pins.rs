@@ -147,7 +147,7 @@ impl Pins {
         if word1.birth() == entry.birth && word1.kind() == entry.kind && !word0.is_free() {
             return Ok(entry);
         }
-        Err(Error::about(Code::Destroyed, "the object has been destroyed", entry.at).into())
+        Err(Error::at(Code::Destroyed, "the object has been destroyed", entry.at).into())
     }
 
     /// As [`Pins::object`], and it is of this kind: a call on something else is a mistake of the caller.

@@ -217,7 +217,6 @@ impl Port {
         self.last_error = error;
         self.state.status(Status::Error);
         self.state.word(1, error.code as u32);
-        self.state.number(4, error.about as f64);
     }
 }
 

@@ -37,7 +37,7 @@ fn cold(env: sys::napi_env, call: impl FnOnce(Js) -> Result<Value, Error>) -> sy
     let js = unsafe { Js::new(env) };
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(js))) {
         Ok(Ok(value)) => value.raw(),
-        Ok(Err(error)) => js.throw(&format!("{}: {}", error.code.name(), error.what)).raw(),
+        Ok(Err(error)) => js.throw(&error.to_string()).raw(),
         Err(_) => {
             js.throw("ERR_COHEAP_CORRUPT: an internal error of coheap, reported on standard error").raw()
         }

@@ -133,7 +133,8 @@ impl Waiter {
             let (shared, call) = (self.shared.clone(), self.call);
             let thread =
                 std::thread::Builder::new().name("coheap waiter".into()).spawn(move || run(&shared, call));
-            self.thread = Some(thread.map_err(|_| Error::new(Code::OutOfMemory, "cannot start a thread"))?);
+            let refused = |e| Error::system(Code::OutOfMemory, "no thread to wait with", &e);
+            self.thread = Some(thread.map_err(refused)?);
         }
         let mut wait = Wait { token, condition };
         let mut inner = self.shared.lock();

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use coheap_segment::{Death, LANE_WATCH, ParticipantInfo, Peers, Result, Segment};
+use coheap_segment::{Code, Death, Error, LANE_WATCH, ParticipantInfo, Peers, Result, Segment};
 
 /// Alone: until somebody rings.
 const ALONE: Duration = Duration::from_secs(3600);
@@ -130,7 +130,7 @@ impl Watcher {
             .name("coheap-deaths".to_owned())
             .stack_size(256 << 10)
             .spawn(move || of_thread.watch(&mut deaths, &mut died))
-            .map_err(|_| coheap_segment::Error::new(coheap_segment::Code::OutOfMemory, "no more threads"))?;
+            .map_err(|e| Error::system(Code::OutOfMemory, "no thread to watch processes with", &e))?;
         Ok(Watcher { shared, thread: Some(thread) })
     }
 }

@@ -71,7 +71,7 @@ fn look(segment: &Arc<Segment>) -> Vec<Violation> {
         }
     });
     if let Err(error) = told {
-        add(error.about, error.what);
+        add(error.offset(), error.what);
     }
     let mut seen = HashSet::new();
     while let Some((from, reference)) = waiting.pop() {

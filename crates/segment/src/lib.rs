@@ -21,7 +21,7 @@ mod waiters;
 pub mod word;
 
 pub use burial::{Burial, Death, Role};
-pub use error::{Code, Error, Result};
+pub use error::{About, Code, Error, Result};
 pub use layout::*;
 pub use name::{LONGEST_NAME, check_name};
 pub use named::{Info, Options};

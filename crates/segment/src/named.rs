@@ -332,12 +332,17 @@ impl Segment {
         Err(Error::new(Code::NotFound, "the heap's creator has died before it was done"))
     }
 
-    /// The heaps of a place that this user may open, by name; stale ones are marked. Does not block.
+    /// The heaps of a place that this user may open, by name; stale ones are marked. `ERR_COHEAP_OUT_OF_MEMORY` if this
+    /// process may not open another file. Does not block.
     pub fn list(dir: Option<&Path>) -> Result<Vec<Info>> {
         let mut found = Vec::new();
         for name in System::list(dir)? {
-            // another user's, one that is just going, or none at all
-            let Ok(object) = System::open_checked(dir, &name) else { continue };
+            let object = match System::open_checked(dir, &name) {
+                Err(error) if error.code == Code::OutOfMemory => return Err(error),
+                // another user's, one that is just going, or none at all
+                Err(_) => continue,
+                Ok(object) => object,
+            };
             let Ok(head) = Head::read(&object) else { continue };
             if !head.is_ours() || check_name(&name).is_err() {
                 continue;

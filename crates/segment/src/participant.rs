@@ -161,7 +161,7 @@ impl Segment {
         let Some((id, state)) = self.try_claim_row(member) else {
             return Err(Error::about(
                 Code::TooManyParticipants,
-                "as many threads as the heap was made for have joined it",
+                "as many threads as the heap's maxParticipants have joined it",
                 self.plan().max_participants as u64,
             ));
         };

@@ -129,7 +129,7 @@ impl Segment {
         }
         Err(Error::about(
             Code::TooManyParticipants,
-            "as many processes as can be have the heap open",
+            "as many processes as the process table has rows have the heap open",
             MAX_PROCESSES as u64,
         ))
     }

@@ -157,11 +157,17 @@ impl Segment {
         self.committed()
     }
 
+    /// The error of a heap in which there is no more room, and which cannot grow.
+    #[cold]
+    pub fn full(&self) -> Error {
+        Error::bytes(Code::OutOfMemory, "the heap is full up to its maxSize", self.plan.max_size)
+    }
+
     /// Commits the segment up to at least `end` bytes. `ERR_COHEAP_OUT_OF_MEMORY` beyond `max_size` or when
     /// the system has no more. Takes no lock; the system call takes 1 to 3 ms for 4 MiB.
     pub fn grow_to(&self, end: Off) -> Result<()> {
         if end > self.plan.max_size {
-            return Err(Error::about(Code::OutOfMemory, "the heap is full", self.plan.max_size));
+            return Err(self.full());
         }
         let mut from = self.refresh_committed();
         while from < end {

@@ -221,11 +221,7 @@ impl<'a> Directory<'a> {
         let mut index = self.frontier();
         let full = loop {
             if index >= self.len() {
-                break coheap_segment::Error::about(
-                    coheap_segment::Code::OutOfMemory,
-                    "the heap is full",
-                    self.segment.plan().max_size,
-                );
+                break self.segment.full();
             }
             if let Err(e) = self.segment.grow_to((index as u64 + 1) * SLAB) {
                 break e;
@@ -367,11 +363,7 @@ pub fn init(segment: &Segment) -> Result<()> {
         return Ok(());
     }
     let reserve = directory.first;
-    let full = coheap_segment::Error::about(
-        coheap_segment::Code::OutOfMemory,
-        "no room for the reserve",
-        segment.plan().max_size,
-    );
+    let full = segment.full();
     if reserve >= directory.len() {
         return Err(full);
     }

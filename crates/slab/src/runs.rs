@@ -16,7 +16,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 
 use coheap_segment::word::Word1;
-use coheap_segment::{Code, Error, Off, Result, SLAB, Segment, Word};
+use coheap_segment::{Error, Off, Result, SLAB, Segment, Word};
 
 use crate::bitmap::BitmapWord;
 use crate::classes::{LAST_VERSION, RUN, RUN_HEAD};
@@ -34,7 +34,7 @@ pub(crate) fn size_of_run(n: u64) -> u64 {
 
 /// A run for `bytes`, its word 0 alive and word 1 of type 0: (offset, size). May grow the segment.
 pub(crate) fn alloc(directory: &Directory<'_>, participant: u16, bytes: u64) -> Result<(Off, u64)> {
-    let full = Error::about(Code::OutOfMemory, "the heap is full", bytes);
+    let full = directory.segment.full();
     let n = usize::try_from(slabs_for(bytes)).map_err(|_| full)?;
     if n > directory.len() - directory.first {
         return Err(full);
@@ -82,11 +82,7 @@ fn claim(directory: &Directory<'_>, n: usize, participant: u16) -> Result<Option
                 let grown = if first + n <= directory.len() {
                     directory.segment.grow_to((first + n) as u64 * SLAB)
                 } else {
-                    Err(Error::about(
-                        Code::OutOfMemory,
-                        "the heap is full",
-                        directory.segment.plan().max_size,
-                    ))
+                    Err(directory.segment.full())
                 };
                 match grown {
                     Ok(()) => first,

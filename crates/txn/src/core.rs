@@ -113,7 +113,7 @@ pub(crate) fn check_version(version: u64, guard: Off) -> Res<()> {
 
 #[cold]
 fn version_error(guard: Off) -> Fault {
-    Fault::Error(Error::about(Code::Version, "the version clock is used up", guard))
+    Fault::Error(Error::at(Code::Version, "the version clock is used up", guard))
 }
 
 /// Advances the clock to a version that was met (CAS-max) and gives the clock. `ERR_COHEAP_CORRUPT` for a version

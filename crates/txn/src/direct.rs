@@ -88,7 +88,7 @@ impl<'a> DirectMem<'a> {
     #[cold]
     fn cannot_enter(&self, guard: Guard, seen: Word) -> Fault {
         if seen.is_free() {
-            return Fault::Error(Error::about(Code::Destroyed, "the object is gone", guard.0));
+            return Fault::Error(Error::at(Code::Destroyed, "the object is gone", guard.0));
         }
         // waiting is done outside of the attempt, with the fresh blocks given back
         Fault::Again

@@ -85,7 +85,7 @@ impl Handles {
     fn grow(&mut self, alloc: &mut Allocator, head: &AtomicU64) -> Result<()> {
         let n = entries(self.chunks.len());
         if self.chunks.len() >= MAX_CHUNKS {
-            return Err(Error::new(Code::OutOfMemory, "too many handles"));
+            return Err(Error::new(Code::OutOfMemory, "a thread's handle table is full"));
         }
         let block = alloc.alloc_reserved(24 + n as u64 * 8)?;
         let segment = alloc.segment();

@@ -91,7 +91,7 @@ impl TxnMem<'_> {
             Verdict::Free => {
                 // what was read before must belong to the same moment as this
                 self.validate()?;
-                Err(Fault::Error(Error::about(Code::Destroyed, "the object is gone", guard)))
+                Err(Fault::Error(Error::at(Code::Destroyed, "the object is gone", guard)))
             }
             Verdict::Takeable => {
                 if let Some(version) = strip(self.segment, guard, word, seen) {

@@ -85,7 +85,7 @@ impl SnapshotMem {
                 self.undecided = Some(holder);
                 Ok(())
             }
-            Verdict::Free => Err(Fault::Error(Error::about(Code::Destroyed, "the object is gone", guard.0))),
+            Verdict::Free => Err(Fault::Error(Error::at(Code::Destroyed, "the object is gone", guard.0))),
             // the caller looks at the word as a contender and repeats the attempt
             _ => Err(Fault::Again),
         }

@@ -21,7 +21,14 @@ impl DeathWatch {
         // SAFETY: a plain system call; the descriptor, if there is one, is ours alone.
         let interrupt = unsafe {
             match libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) {
-                -1 => return Err(Error::new(Code::OutOfMemory, "no descriptor for a watch of processes")),
+                -1 => {
+                    let error = std::io::Error::last_os_error();
+                    return Err(Error::system(
+                        Code::OutOfMemory,
+                        "no descriptor to watch processes with",
+                        &error,
+                    ));
+                }
                 fd => File::from_raw_fd(fd),
             }
         };

@@ -15,6 +15,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared_memory::{Shmem, ShmemConf, ShmemError};
@@ -40,16 +41,16 @@ enum Mapping {
 /// See [`Os`].
 pub(crate) struct Object {
     mapping: Mapping,
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     identity: (u64, u64),
     /// On a tmpfs every byte that is not allocated can be SIGBUS.
     tmpfs: bool,
 }
 
-/// The gate, opened when dropped. A duplicate of the object's descriptor is the same open file description, so
-/// the lock is the object's.
-pub(crate) struct Gate(File);
+/// The gate, opened when dropped. It shares the object's one descriptor: who leaves while the process has no
+/// descriptor to spare can still shut it.
+pub(crate) struct Gate(Arc<File>);
 
 impl Drop for Gate {
     fn drop(&mut self) {
@@ -122,7 +123,8 @@ impl Object {
             libc::fstatfs(file.as_raw_fd(), &mut system) == 0
                 && system.f_type as u64 == libc::TMPFS_MAGIC as u64
         };
-        Ok(Object { mapping, file, path, identity: (about.dev(), about.ino()), tmpfs })
+        let identity = (about.dev(), about.ino());
+        Ok(Object { mapping, file: Arc::new(file), path, identity, tmpfs })
     }
 
     /// Owner, type, mode and links of the descriptor. `None`: its name has just been removed.
@@ -244,9 +246,8 @@ impl Os for Object {
 
     fn gate(&self) -> Result<Gate> {
         const WHAT: &str = "the heap's object cannot be locked";
-        let file = self.file.try_clone().map_err(|e| refused(WHAT, &e))?;
-        lock(&file, libc::F_OFD_SETLKW, libc::F_WRLCK, LOCK_GATE, 1).map_err(|e| refused(WHAT, &e))?;
-        Ok(Gate(file))
+        lock(&self.file, libc::F_OFD_SETLKW, libc::F_WRLCK, LOCK_GATE, 1).map_err(|e| refused(WHAT, &e))?;
+        Ok(Gate(self.file.clone()))
     }
 
     fn identity(&self) -> (u64, u64) {
@@ -300,10 +301,10 @@ impl Os for Object {
                 0 => at += len,
                 libc::EINTR => {}
                 errno => {
-                    return Err(Error::about(
+                    return Err(Error::system(
                         Code::OutOfMemory,
-                        "the system has no more shared memory",
-                        errno as u64,
+                        "the file system that holds the heap gives it no more memory",
+                        &io::Error::from_raw_os_error(errno),
                     ));
                 }
             }

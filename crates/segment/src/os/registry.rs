@@ -25,7 +25,7 @@ fn failed(what: &'static str, error: &io::Error) -> Error {
         ErrorKind::NotFound => Code::NotFound,
         _ => Code::OutOfMemory,
     };
-    Error::about(code, what, error.raw_os_error().unwrap_or(0) as u64)
+    Error::system(code, what, error)
 }
 
 fn open_lock(path: &PathBuf) -> io::Result<File> {

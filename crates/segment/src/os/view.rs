@@ -58,5 +58,5 @@ pub(super) fn refused(what: &'static str, error: &io::Error) -> Error {
         libc::ENOTDIR | libc::ENAMETOOLONG | libc::EINVAL | libc::EISDIR => Code::InvalidArgument,
         _ => Code::OutOfMemory,
     };
-    Error::about(code, what, errno as u64)
+    Error::system(code, what, error)
 }

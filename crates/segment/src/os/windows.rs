@@ -100,7 +100,7 @@ fn last_error(what: &'static str) -> Error {
         ERROR_ALREADY_EXISTS => Code::Exists,
         _ => Code::OutOfMemory,
     };
-    Error::about(code, what, error as u64)
+    Error::system(code, what, &io::Error::from_raw_os_error(error as i32))
 }
 
 fn wide(text: &str) -> Vec<u16> {
