@@ -96,6 +96,17 @@ fn in_group(gid: u32) -> bool {
     }
 }
 
+/// A file may be as large as this. Said here: the system would send SIGXFSZ, which kills.
+fn check_size(size: u64) -> Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes the struct that it is given.
+    if unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } == 0 && limit.rlim_cur < size {
+        let large = io::Error::from_raw_os_error(libc::EFBIG);
+        return Err(Error::system(Code::OutOfMemory, "the heap's maxSize is above RLIMIT_FSIZE", &large));
+    }
+    Ok(())
+}
+
 impl Object {
     fn open(path: &Path, flags: libc::c_int, mode: u32) -> io::Result<File> {
         let path = CString::new(path.as_os_str().as_bytes())?;
@@ -171,6 +182,7 @@ impl Os for Object {
 
     fn create_excl(dir: Option<&Path>, name: &str, size: u64) -> Result<Object> {
         const WHAT: &str = "the heap's object cannot be created";
+        check_size(size)?;
         let path = path_of(dir, name);
         if dir.is_some() {
             let file =
@@ -220,6 +232,7 @@ impl Os for Object {
     }
 
     fn anonymous(size: u64) -> Result<Object> {
+        check_size(size)?;
         // SAFETY: a NUL-terminated name; the descriptor is ours alone.
         let file = unsafe {
             let fd = libc::memfd_create(c"coheap".as_ptr(), libc::MFD_CLOEXEC);

@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 mod full;
+mod limits;
 mod lives;
 mod names;
 mod peer;

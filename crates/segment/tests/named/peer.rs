@@ -143,6 +143,27 @@ fn obey(state: &mut State, words: &[&str]) -> Result<String> {
             let options = Options { mode: if words.contains(&"group") { 0o660 } else { 0o600 }, ..options };
             state.segment = Some(Segment::create(words[1], &options, |_| Ok(()))?);
         }
+        "create-large" => {
+            let options = Options { max_size: 1 << 30, ..small() };
+            state.segment = Some(Segment::create(words[1], &options, |_| Ok(()))?);
+        }
+        // the words of an error, not only its code
+        "why" => return Ok(obey(state, &words[1..]).unwrap_or_else(|error| error.to_string())),
+        "limit" => {
+            let which = match words[1] {
+                "descriptors" => libc::RLIMIT_NOFILE,
+                "file-size" => libc::RLIMIT_FSIZE,
+                "memory" => libc::RLIMIT_AS,
+                other => panic!("the peer does not know the limit {other}"),
+            };
+            // SAFETY: both read or write the struct that they are given.
+            unsafe {
+                let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+                assert_eq!(libc::getrlimit(which, &mut limit), 0);
+                limit.rlim_cur = words.get(2).map_or(limit.rlim_max, |_| number(2));
+                assert_eq!(libc::setrlimit(which, &limit), 0);
+            }
+        }
         "die-in-create" => {
             Segment::create(words[1], &small(), |_| std::process::exit(0))?;
         }
