@@ -231,7 +231,18 @@ impl Segment {
                 // taken for a dead creator's: start over
                 continue;
             }
-            if let Err(error) = segment.fill(options, init) {
+            let first = segment.first_bytes(options);
+            match segment.claim(first) {
+                // Removed between being made and being opened by name: the descriptor is that of the next object of
+                // this name, whose creator is waiting for its gate.
+                Ok(false) => continue,
+                Ok(true) => {}
+                Err(error) => {
+                    let _ = segment.object.unlink();
+                    return Err(error);
+                }
+            }
+            if let Err(error) = segment.fill(first, options, init) {
                 segment.forget();
                 let _ = segment.object.unlink();
                 return Err(error);
@@ -244,22 +255,31 @@ impl Segment {
         Err(Error::new(Code::Exists, "others create and remove this name all the time"))
     }
 
+    /// The bytes that a new heap takes at once.
+    fn first_bytes(&self, options: &Options) -> u64 {
+        let plan = self.plan();
+        let wanted = if options.size == 0 { CHUNK.min(plan.max_size) } else { options.size };
+        wanted.max(plan.data + SLAB).next_multiple_of(plan.commit_step).min(plan.max_size)
+    }
+
+    /// Allocates a new object's first bytes, so that the mapping can be touched. False: mapping and descriptor are of
+    /// two objects.
+    fn claim(&self, first: u64) -> Result<bool> {
+        self.object.commit(0, first)?;
+        for word in &self.header().nonce {
+            word.store(System::random()? | 1, Ordering::Relaxed);
+        }
+        self.is_one_object()
+    }
+
     /// What a creator does inside the gate.
     fn fill(
         self: &Arc<Self>,
+        first: u64,
         options: &Options,
         init: impl FnOnce(&Arc<Segment>) -> Result<()>,
     ) -> Result<()> {
-        let plan = *self.plan();
-        let wanted = if options.size == 0 { CHUNK.min(plan.max_size) } else { options.size };
-        let first = wanted.max(plan.data + SLAB).next_multiple_of(plan.commit_step).min(plan.max_size);
-        self.object.commit(0, first)?;
-        // From here on the mapping can be touched; that descriptor and mapping are one object is proved first.
         let header = self.header();
-        for word in &header.nonce {
-            word.store(System::random()? | 1, Ordering::Relaxed);
-        }
-        self.prove_nonce()?;
         self.format(first);
         header.hash_seed.store(System::random()?, Ordering::Relaxed);
         header.layout_hash.store(layout_hash(options.layout), Ordering::Relaxed);
@@ -277,14 +297,13 @@ impl Segment {
         Ok(())
     }
 
-    /// `ERR_COHEAP_NOT_FOUND` unless mapping and descriptor show the same random number.
-    fn prove_nonce(&self) -> Result<()> {
+    /// Mapping and descriptor show the same random number.
+    fn is_one_object(&self) -> Result<bool> {
         let head = Head::read(&self.object)?;
-        let same = self.header().nonce.iter().enumerate().all(|(i, word)| {
+        Ok(self.header().nonce.iter().enumerate().all(|(i, word)| {
             let seen = word.load(Ordering::Relaxed);
             seen != 0 && seen == head.word(offset_of!(Header, nonce) + i * 8)
-        });
-        if same { Ok(()) } else { Err(Error::new(Code::NotFound, "the name changed hands meanwhile")) }
+        }))
     }
 
     /// Opens a heap. A heap that this process has open already is the same `Segment`. `ERR_COHEAP_NOT_FOUND` if
@@ -322,7 +341,9 @@ impl Segment {
             object.map_rw()?;
             let committed = head.word(offset_of!(Header, committed));
             let segment = Segment::over(object, plan, name.to_owned(), head.persists(), committed);
-            segment.prove_nonce()?;
+            if !segment.is_one_object()? {
+                return Err(Error::new(Code::NotFound, "the name changed hands meanwhile"));
+            }
             segment.appear()?;
             segment.add_opening()?;
             open.retain(|(_, segment)| segment.strong_count() > 0);
