@@ -31,6 +31,29 @@ impl Channel {
         Ok(put)
     }
 
+    /// Puts as many of the messages as there is room for, a prefix, all at one instant; says how many. Never waits.
+    pub fn put_many(&self, messages: impl IntoIterator<Item = impl Into<Data>>) -> Result<usize> {
+        let mut cells = Vec::new();
+        for message in messages {
+            cells.push(self.inner.build(&message.into())?);
+        }
+        let put = self.inner.run(|ctx| self.channel.put_many(ctx, &cells))?;
+        if put == 0 {
+            self.inner.run(|ctx| {
+                ctx.discard();
+                Ok(())
+            })?;
+        } else if put < cells.len() {
+            // containers among them are left to the collector
+            let left = cells[put..].iter().filter(|cell| cell.is_by_value_block());
+            self.inner.write(|m| {
+                left.clone().for_each(|cell| m.free(cell.offset()));
+                Ok(())
+            })?;
+        }
+        Ok(put)
+    }
+
     /// Puts a message, waiting for room. `ERR_COHEAP_TIMEOUT`, `ERR_COHEAP_CHANNEL_CLOSED`. Blocks.
     pub fn put(&self, message: impl Into<Data>, timeout: Duration) -> Result<()> {
         let message = message.into();
@@ -41,6 +64,13 @@ impl Channel {
     pub fn try_take(&self) -> Result<Option<Value>> {
         self.inner
             .run(|ctx| self.channel.try_take(ctx, |m, guard, cell| Value::load(m, guard, cell, &self.inner)))
+    }
+
+    /// Takes up to `max` of the messages that are there, all at one instant. Never waits.
+    pub fn take_many(&self, max: usize) -> Result<Vec<Value>> {
+        self.inner.run(|ctx| {
+            self.channel.take_many(ctx, max, |m, guard, cell| Value::load(m, guard, cell, &self.inner))
+        })
     }
 
     /// Takes a message, waiting for one. `ERR_COHEAP_TIMEOUT`, `ERR_COHEAP_CHANNEL_CLOSED`. Blocks.

@@ -17,6 +17,7 @@ use crate::deaths::{Deaths, Watcher};
 use crate::live::{Object, Record};
 use crate::open::{self, Mode, Options};
 use crate::stats::{self, Stats};
+use crate::transaction::Transaction;
 use crate::value::Value;
 use crate::verify::{self, Violation};
 
@@ -53,7 +54,7 @@ pub struct Heap {
 
 /// What a heap's values hold on to.
 pub(crate) struct Inner {
-    ctx: RefCell<Ctx>,
+    pub(crate) ctx: RefCell<Ctx>,
     pub(crate) handles: HandleTable,
     /// Handles that were published so far: an operation looks whether it has.
     pub(crate) published: Counter<u64>,
@@ -192,31 +193,33 @@ impl Heap {
     /// Runs `body` in a transaction until it goes through: what it reads and writes is one moment, and nothing of it
     /// remains if it fails. It is run again after each conflict; errors must be handed on with `?`. Inside another
     /// transaction it is part of that one. May wait for an older transaction that it meets.
-    pub fn transaction<T>(&self, mut body: impl FnMut(&Heap) -> Result<T>) -> Result<T> {
+    pub fn transaction<T>(&self, body: impl FnMut(&Heap) -> Result<T>) -> Result<T> {
+        self.transaction_with(TxnOptions::default(), body)
+    }
+
+    /// As [`Heap::transaction`], with options; `explicit` is for [`Heap::begin`].
+    pub fn transaction_with<T>(
+        &self,
+        options: TxnOptions,
+        mut body: impl FnMut(&Heap) -> Result<T>,
+    ) -> Result<T> {
         if self.inner.ctx.borrow().in_transaction() {
             return body(self);
         }
-        let tx = self.inner.run(|ctx| Ok(ctx.begin(TxnOptions::default())?))?;
-        // also when `body` panics
-        let end = AbortOnDrop { heap: self, tx };
+        let options = TxnOptions { explicit: false, ..options };
+        let tx = Transaction::begin(self, options)?;
         loop {
-            let result = body(self);
-            let mut ctx = self.inner.ctx.borrow_mut();
-            match result {
-                Ok(out) => match ctx.commit(tx) {
-                    Ok(()) => return Ok(out),
-                    Err(Fault::Error(error)) => return Err(error),
-                    Err(_) => {}
-                },
-                Err(error) if error.code != Code::Aborted || ctx.is_active(tx) => {
-                    drop(ctx);
-                    drop(end);
-                    return Err(error);
-                }
-                Err(_) => {}
+            match body(self).and_then(|out| tx.commit().map(|()| out)) {
+                Err(error) if error.code == Code::Aborted && tx.is_beaten() => tx.restart()?,
+                result => return result,
             }
-            ctx.restart(tx)?;
         }
+    }
+
+    /// Begins an explicit transaction, whose steps are spread over time: what [`Transaction::run`] runs belongs to it,
+    /// and nothing else that this thread does.
+    pub fn begin(&self, options: TxnOptions) -> Result<Transaction> {
+        Transaction::begin(self, TxnOptions { explicit: true, ..options })
     }
 
     /// The channel of this name. The first to name it decides on capacity (`None`: no bound) and order.
@@ -250,20 +253,6 @@ impl Heap {
     /// Walks the heap and tells what cannot be.
     pub fn verify(&self) -> Vec<Violation> {
         verify::verify(self.inner.ctx.borrow().segment())
-    }
-}
-
-/// Ends a transaction however its body is left; one that has ended already is left alone.
-struct AbortOnDrop<'a> {
-    heap: &'a Heap,
-    tx: coheap_txn::TxnId,
-}
-
-impl Drop for AbortOnDrop<'_> {
-    fn drop(&mut self) {
-        if let Ok(mut ctx) = self.heap.inner.ctx.try_borrow_mut() {
-            ctx.abort(self.tx);
-        }
     }
 }
 

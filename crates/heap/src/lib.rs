@@ -14,6 +14,7 @@ mod heap;
 mod live;
 pub mod open;
 pub mod stats;
+mod transaction;
 mod value;
 pub mod verify;
 
@@ -24,6 +25,7 @@ pub use heap::Heap;
 pub use live::{Array, Bytes, Map, Object, Record, Set};
 pub use open::{Info, Options};
 pub use stats::Stats;
+pub use transaction::Transaction;
 pub use value::Value;
 pub use verify::Violation;
 
@@ -31,6 +33,7 @@ pub use coheap_objects::bigint::BigInt;
 pub use coheap_objects::packed::Packed;
 pub use coheap_objects::view::ViewKind;
 pub use coheap_segment::{Code, Error, ParticipantInfo, Result};
+pub use coheap_txn::TxnOptions;
 
 pub use coheap_objects as objects;
 pub use coheap_queue as queue;

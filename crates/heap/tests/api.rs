@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coheap_heap::{Code, Data, Heap, Options, Value};
+use coheap_heap::{Code, Data, Heap, Options, TxnOptions, Value};
 
 /// A heap of this test's own; gone with its last user.
 fn sut(what: &str) -> Heap {
@@ -166,4 +166,68 @@ fn a_value_keeps_its_heap_open() {
     drop(heap);
     root.set("n", 1.0).unwrap();
     assert_eq!(root.get("n").unwrap().number().unwrap(), 1.0);
+}
+
+#[test]
+fn an_explicit_transaction_takes_effect_at_its_commit_and_not_at_all_when_it_is_dropped() {
+    let heap = sut("explicit");
+    let root = heap.root();
+    root.set("n", 1.0).unwrap();
+    let other = another(&heap);
+    let tx = heap.begin(TxnOptions::default()).unwrap();
+    tx.run(|heap| heap.root().set("n", 2.0)).unwrap();
+    assert_eq!(other.root().get("n").unwrap().number().unwrap(), 1.0);
+    assert_eq!(tx.run(|heap| heap.root().get("n")?.number()), Ok(2.0));
+    tx.commit().unwrap();
+    assert_eq!(other.root().get("n").unwrap().number().unwrap(), 2.0);
+    assert_eq!(tx.commit().unwrap_err().code, Code::Aborted);
+
+    let tx = heap.begin(TxnOptions::default()).unwrap();
+    tx.run(|heap| heap.root().set("n", 3.0)).unwrap();
+    tx.restart().unwrap();
+    assert_eq!(tx.run(|heap| heap.root().get("n")?.number()), Ok(2.0));
+    tx.run(|heap| heap.root().set("n", 4.0)).unwrap();
+    drop(tx);
+    assert_eq!(root.get("n").unwrap().number().unwrap(), 2.0);
+    assert_eq!(heap.verify(), []);
+}
+
+#[test]
+fn an_explicit_transaction_that_was_beaten_says_so_and_can_begin_again() {
+    let heap = sut("beaten");
+    heap.root().set("n", 1.0).unwrap();
+    let other = another(&heap);
+    let tx = heap.begin(TxnOptions::default()).unwrap();
+    tx.run(|heap| heap.root().set("n", 2.0)).unwrap();
+    // a plain write waits for its patience, and then aborts it
+    other.root().set("n", 3.0).unwrap();
+    assert_eq!(tx.commit().unwrap_err().code, Code::Aborted);
+    tx.restart().unwrap();
+    tx.run(|heap| heap.root().set("n", heap.root().get("n")?.number()? + 1.0)).unwrap();
+    tx.commit().unwrap();
+    assert_eq!(other.root().get("n").unwrap().number().unwrap(), 4.0);
+}
+
+#[test]
+fn several_messages_go_in_and_come_out_together() {
+    for lifo in [false, true] {
+        let heap = sut(if lifo { "many-lifo" } else { "many-fifo" });
+        let channel = heap.channel("some", Some(3), lifo).unwrap();
+        let texts = ["the first long text", "the second long text", "the third long text", "the fourth"];
+        let mut used = Vec::new();
+        for _ in 0..3 {
+            assert_eq!(channel.put_many(texts), Ok(3));
+            assert_eq!(channel.put_many(texts), Ok(0));
+            let taken = heap.transaction(|_| channel.take_many(2)).unwrap();
+            let wanted = if lifo { [texts[2], texts[1]] } else { [texts[0], texts[1]] };
+            assert_eq!([taken[0].str().unwrap(), taken[1].str().unwrap()], wanted);
+            assert_eq!(heap.transaction(|_| channel.put_many(texts)), Ok(2));
+            assert_eq!(channel.take_many(10).unwrap().len(), 3);
+            assert_eq!(channel.take_many(10).unwrap().len(), 0);
+            used.push(heap.stats().objects);
+        }
+        // what did not go in is not left over
+        assert_eq!(used, [used[0]; 3]);
+        assert_eq!(heap.verify(), []);
+    }
 }
