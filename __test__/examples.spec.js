@@ -65,6 +65,16 @@ test('S5: a million mixed messages from four producers to four consumers, each e
   t.is(output, "1000000 messages of 4 kinds, each exactly once, each producer's in order\n")
 })
 
+test('S12: processes that are killed at random take nothing with them', async (t) => {
+  const { code, output } = await run('death.mjs', '--kills', 40)
+  t.is(code, 0, output)
+  const [, deaths] = /^(\d+) deaths;/.exec(output)
+  // 40 one after the other, and those who were left
+  t.true(Number(deaths) > 40 && Number(deaths) <= 48, output)
+  t.regex(output, /the sum is 20000; 200 messages passed on in transactions are there, each once/)
+  t.regex(output, /no fault found, nothing left/)
+})
+
 test('the demo adds up real flights, and every number equals the plain pass', async (t) => {
   const { code, output } = await run('flights/main.mjs', '--rows', 150_000)
   t.is(code, 0, output)

@@ -11,7 +11,8 @@ use coheap_heap::segment::{Segment, Status, StatusWord, Word};
 use coheap_heap::txn::{self, Ctx, Guard, TxnOptions};
 use coheap_heap::{Data, Deaths, Heap, Options};
 
-use crate::worker::{Dice, Name, World, nothing_is_left, start};
+use crate::worker::start;
+use crate::world::{Dice, Name, World, nothing_is_left};
 
 /// A role's word, of a process that never was: row 200 in its ninth generation.
 const NOBODY: u64 = 1 << 63 | 9 << 8 | 200;
@@ -316,7 +317,7 @@ fn a_persistent_heap_with_one_row_whose_only_user_was_killed_can_be_opened() {
     World::make(&Heap::create(&name.0, &options).unwrap()).unwrap();
     let mut dice = Dice(77);
     for _ in 0..5 {
-        let mut worker = start(&name.0, dice.roll(1 << 40) | 1);
+        let mut worker = start(&name.0, 1, dice.roll(1 << 40) | 1, None);
         std::thread::sleep(Duration::from_millis(10 + dice.roll(20)));
         worker.kill().unwrap();
         worker.wait().unwrap();
@@ -354,7 +355,7 @@ fn a_watcher_hears_of_a_killed_process_and_its_words_are_free_before_anyone_meet
     let (died, deaths) = mpsc::channel();
     let watcher = heap.on_death(move |who| died.send(who).unwrap()).unwrap();
     for seed in 1..4 {
-        let mut worker = start(&name.0, seed);
+        let mut worker = start(&name.0, 1, seed, None);
         while heap.participants().len() < 2 {
             std::thread::yield_now();
         }
