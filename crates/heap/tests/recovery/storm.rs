@@ -14,7 +14,7 @@ use coheap_heap::{Heap, Options, Stats};
 
 use crate::book::{self, Book, Entry};
 use crate::floor::garbage;
-use crate::verdict::Evidence;
+use crate::verdict::{Evidence, Verdict};
 use crate::weather::{Folder, PATIENCE, Report, Weather};
 use crate::world::{Actor, Dice, Name, World, nothing_is_left};
 
@@ -202,7 +202,7 @@ fn stalls(aftermath: &Aftermath) -> (f64, f64, f64) {
 fn the_living_go_on_and_nothing_is_left_of_the_dead() {
     let seed = seed();
     let aftermath = storm(time(), seed, true);
-    let verdict = aftermath.evidence.judge().unwrap();
+    let Verdict { history, unrecorded, messages, steps } = aftermath.evidence.judge().unwrap();
     let deaths = aftermath.report.killed.len();
     let (longest, idlest, amid) = stalls(&aftermath);
     let Stats { commits, aborts, .. } = aftermath.stats;
@@ -212,14 +212,14 @@ fn the_living_go_on_and_nothing_is_left_of_the_dead() {
         aftermath.told,
         aftermath.report.pauses.len()
     );
-    println!("  {} operations, {commits} commits, {aborts} aborts", verdict.steps + aftermath.steps);
+    println!("  {} operations, {commits} commits, {aborts} aborts", steps + aftermath.steps);
     println!("  longest step of a survivor: {longest:.1} ms, {idlest:.1} ms of a step without work for it");
     println!("  while another was stopped: {amid:.1} ms");
     println!(
         "  {} messages put, {} taken, {} went with their takers",
-        verdict.put, verdict.taken, verdict.lost_with_takers
+        messages.put, messages.taken, messages.lost_with_takers
     );
-    println!("  history: {:?}, serialisable", verdict.history);
+    println!("  history: {history}, {unrecorded} operations among them");
     println!(
         "  garbage of the dead: {blocks} blocks, {bytes} bytes, {} a death",
         bytes / deaths.max(1) as u64
@@ -279,7 +279,7 @@ fn a_persistent_heap_whose_processes_were_all_killed_is_whole_when_it_is_opened(
     let evidence =
         Evidence { books, left: world.drain().unwrap(), reports, lists: world.all_lists().unwrap() };
     match evidence.judge() {
-        Ok(verdict) => println!("seed {seed}: {deaths} deaths, all at once; {:?}", verdict.history),
+        Ok(verdict) => println!("seed {seed}: {deaths} deaths, all at once; {}", verdict.history),
         Err(complaint) => panic!("seed {seed}: {complaint}"),
     }
 }

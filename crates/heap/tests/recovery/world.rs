@@ -83,6 +83,33 @@ pub fn sender(message: u64) -> u64 {
     message >> 32
 }
 
+/// A value of the history, a whole number below 2⁵³, says which operation appended it and how many others belong to it. So
+/// what is there of an operation that nobody has written down (its process was killed) is known to be all of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    /// Below 2¹⁸.
+    process: u64,
+    /// Which of its operations, below 2²⁷.
+    count: u64,
+    index: u64,
+    /// The number of its appends, at most 15.
+    pub of: u64,
+}
+
+impl Mark {
+    fn value(self) -> u64 {
+        self.process << 35 | self.count << 8 | self.index << 4 | self.of
+    }
+
+    pub fn of(value: u64) -> Mark {
+        Mark { process: value >> 35, count: value >> 8 & 0x7ff_ffff, index: value >> 4 & 15, of: value & 15 }
+    }
+
+    pub fn operation(self) -> (u64, u64) {
+        (self.process, self.count)
+    }
+}
+
 /// A message's number as a value: a number, a short text or a long one.
 fn envelope(id: u64) -> Data {
     match id % 3 {
@@ -404,8 +431,8 @@ impl World {
         };
         actor.count += 1;
         let value = |index: usize| {
-            let (process, operation) = (actor.process, actor.count);
-            coheap_history::Value { process, operation, index: index as u64, of: writes.len() as u64 }.bits()
+            let of = writes.len() as u64;
+            Mark { process: actor.process, count: actor.count, index: index as u64, of }.value()
         };
         let writes: Vec<(u64, u64)> = writes.iter().enumerate().map(|(i, &list)| (list, value(i))).collect();
         let reads_first = dice.roll(2) == 0;
@@ -416,7 +443,7 @@ impl World {
             }
             for &(list, value) in &writes {
                 self.lists.get(list as u32)?.array()?.push(value as f64)?;
-                steps.push(Step::Append { list, value });
+                steps.push(Step::Append(list, value));
             }
             if !reads_first {
                 self.read_lists(&reads, &mut steps)?;
@@ -442,7 +469,7 @@ impl World {
             }
         };
         let full = steps.iter().any(|step| match step {
-            Step::Read { list, values } => *list == first && values.len() >= LONG,
+            Step::Read(list, values) => *list == first && values.len() >= LONG,
             _ => false,
         });
         actor.book.write(Entry::History(Operation { start, end: now(), steps, aborted }));
@@ -451,7 +478,7 @@ impl World {
 
     fn read_lists(&self, lists: &[u64], steps: &mut Vec<Step>) -> Result<()> {
         for &list in lists {
-            steps.push(Step::Read { list, values: self.read_list(list)? });
+            steps.push(Step::Read(list, self.read_list(list)?));
         }
         Ok(())
     }
