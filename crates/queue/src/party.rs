@@ -207,12 +207,12 @@ impl Channels {
     }
 }
 
-/// Waits for the owner of a place: briefly for a younger one, with patience for an elder one; then ends its attempt.
+/// Waits for the owner of a place: briefly for a younger or a dead one, with patience for an elder; then ends its attempt.
 fn wait_for(fifo: &mut Fifo<'_, '_, TxnHand<'_>>, place: &Place<'_>, since: &mut Option<Instant>) -> Res<()> {
     let elapsed = since.get_or_insert_with(Instant::now).elapsed();
     let owner = place.word.owner();
-    let patience = if is_elder(fifo.seg, me(fifo.hand), owner) { HESITATION } else { PATIENCE };
-    if elapsed >= patience {
+    let gives_way = || is_elder(fifo.seg, me(fifo.hand), owner) || fifo.seg.slot_owner_is_dead(owner.slot);
+    if elapsed >= PATIENCE || elapsed >= HESITATION && gives_way() {
         let settled = judge::overrule(fifo.seg, fifo.hand.slot(), place.place, place.word);
         if settled == Settled::Stands(Verdict::Direct) && elapsed > 10 * PATIENCE {
             return Err(Fault::Aborted);

@@ -236,8 +236,9 @@ impl Burial<'_> {
         }
         let owner = self.state.owner(self.id);
         for (_, record) in self.owned() {
-            // what it was about to settle for others it will not settle
+            // what it was about to settle for others it will not settle, and what it had built it will not link
             record.giving_back.store(0, Ordering::Relaxed);
+            record.fresh_len.store(0, Ordering::Relaxed);
             // Release pairs with `claim_slot`.
             let _ = record.claimed.compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed);
         }

@@ -122,8 +122,10 @@ impl TxnMem<'_> {
             return Ok(());
         }
         if explicit {
-            // between runs nobody can wait, so explicit ones never do
-            return Err(Fault::Aborted);
+            // between runs nobody can wait, so explicit ones never do; but the dead would be in the way for ever
+            let dead = self.segment.slot_owner_is_dead(holder.slot);
+            let freed = dead && recover::recover(self.core.shared(), holder.slot)?;
+            return if freed { Ok(()) } else { Err(Fault::Aborted) };
         }
         let limit = about.patience(self.core);
         if t.internal {

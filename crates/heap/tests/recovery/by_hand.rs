@@ -9,7 +9,7 @@ use coheap_heap::open::{self, Mode};
 use coheap_heap::queue::Channel;
 use coheap_heap::segment::{Segment, Status, StatusWord, Word};
 use coheap_heap::txn::{self, Ctx, Guard, TxnOptions};
-use coheap_heap::{Data, Deaths, Heap, Options};
+use coheap_heap::{Code, Data, Deaths, Heap, Options};
 
 use crate::worker::start;
 use crate::world::{Dice, Name, World, nothing_is_left};
@@ -90,6 +90,12 @@ fn a_transaction_that_had_not_decided_never_happened() {
 
 #[test]
 fn blocks_that_were_built_and_not_linked_hold_up_nothing() {
+    for building in [false, true] {
+        built_and_not_linked(building);
+    }
+}
+
+fn built_and_not_linked(building: bool) {
     let case = Case::new();
     let mut dead = case.join();
     dead.build(|m| {
@@ -100,8 +106,9 @@ fn blocks_that_were_built_and_not_linked_hold_up_nothing() {
     })
     .unwrap();
     let slot = case.segment.participant(dead.participant()).slot.load(SeqCst) as u16;
-    // in the middle of building more
-    case.segment.slot(slot).unwrap().building.fetch_add(1, SeqCst);
+    assert_eq!(case.segment.slot(slot).unwrap().fresh_len.load(SeqCst), 1);
+    // in the middle of building more, or not
+    case.segment.slot(slot).unwrap().building.fetch_add(building as u64, SeqCst);
     die(dead);
     case.sweep();
     assert_eq!(case.segment.slot(slot).unwrap().building.load(SeqCst) % 2, 0);
@@ -291,6 +298,23 @@ fn a_thread_that_is_blocked_by_the_dead_goes_on() {
     die(dead);
     case.heap.transaction(|heap| heap.root().set("n", 2.0)).unwrap();
     assert_eq!(case.n(), 2.0);
+}
+
+#[test]
+fn an_explicit_transaction_goes_past_a_dead_elder_and_is_not_aborted_for_it() {
+    let case = Case::new();
+    let mut dead = case.join();
+    let (guard, cell) = case.cells();
+    dead.begin(TxnOptions::default()).unwrap();
+    dead.write(|m| m.store64(guard, cell, 7f64.to_bits())).unwrap();
+    let tx = case.heap.begin(TxnOptions::default()).unwrap();
+    // while the elder lives, the younger gives way
+    assert_eq!(tx.run(|heap| heap.root().set("n", 2.0)).unwrap_err().code, Code::Aborted);
+    tx.restart().unwrap();
+    die(dead);
+    tx.run(|heap| heap.root().set("n", 3.0)).unwrap();
+    tx.commit().unwrap();
+    assert_eq!(case.n(), 3.0);
 }
 
 #[test]
