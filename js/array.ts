@@ -98,7 +98,7 @@ function look(t: ArrayTarget): boolean {
   const head = u32[low + HEAD]
   const body = u32[low + BODY] + u32[low + BODY + 1] * 2 ** 32
   const capacity = u32[low + CAPACITY]
-  if (Atomics.load(u32, low) !== version || count > capacity) return false
+  if (Atomics.load(u32, low) !== version || count > capacity || (head !== 0 && head >= capacity)) return false
   t.count = count
   t.head = head
   t.capacity = capacity

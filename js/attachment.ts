@@ -6,7 +6,7 @@ import { codeOf, fail } from './errors.js'
 import { Decoder } from './decode.js'
 import { Encoder } from './encode.js'
 import { Gate, attachments, scope } from './scope.js'
-import { ShapeTree, Shape, UNKNOWN, isOpaque } from './shapes.js'
+import { ShapeTree, Shape, UNKNOWN, isOpaque, reach } from './shapes.js'
 import { Reader, Wire, Packed, Writer } from './wire.js'
 import { In, Status, Tag, type Port } from './port.js'
 import { makeArray } from './array.js'
@@ -17,8 +17,6 @@ import { tagName, targetOf, tie, type Target } from './target.js'
 import { kindName, makeView } from './view-kinds.js'
 import { Waits } from './waiting.js'
 
-/** Where the header says how much is committed, in words of 4 bytes (`crates/segment/src/layout.rs`). */
-const COMMITTED = 0xc0 / 4
 /** The bytes of a window but the last one's. */
 const WINDOW = 2 ** 32 - 65536
 
@@ -55,6 +53,8 @@ export class Attachment {
   private epochAsked = false
   readonly waits: Waits
   private readonly windows: (Window | undefined)[] = []
+  /** Bytes that are allocated, when last asked. */
+  private committed = 0
   private readonly shapes = new Map<number, Shape>()
   private readonly tree: ShapeTree
   private spare: Encoder | undefined
@@ -300,12 +300,13 @@ export class Attachment {
     return { values, numbers }
   }
 
-  /** The keys of a WIRE answer with a count. */
+  /** The keys of a WIRE answer with a count; each is there once, as a Proxy must have it. */
   decodeKeys(): (string | symbol)[] {
     const r = this.answer()
     const n = r.u32()
     const keys = new Array<string | symbol>(n)
     for (let i = 0; i < n; i++) keys[i] = r.key()
+    if (new Set(keys).size !== n) throw fail('ERR_COHEAP_CORRUPT', 'a property that is there twice')
     return keys
   }
 
@@ -451,20 +452,34 @@ export class Attachment {
     return window
   }
 
-  /** As {@link Attachment.shape}, without asking: UNKNOWN if this thread has not met it. */
-  knownShape(word: number): Shape {
-    return this.shapes.get(word) ?? UNKNOWN
+  /**
+   * True if what ends here lies in allocated memory: reading beyond could be the end of the process. The header's own
+   * word is not believed: the native side asks the system.
+   */
+  private holds(end: number): boolean {
+    return end <= this.committed || end <= (this.committed = this.port.committed())
   }
 
   /**
    * The window of a block that shared memory names, or undefined if the block does not lie in it whole, or not in
-   * committed memory: reading beyond that would be the end of the process.
+   * allocated memory.
    */
   blockWindow(at: number, bytes: number): Window | undefined {
-    const { u32 } = this.window(0)
-    const committed = u32[COMMITTED] + u32[COMMITTED + 1] * 2 ** 32
-    if (at % 16 !== 0 || at + bytes > committed) return undefined
+    if (at % 16 !== 0 || !this.holds(at + bytes)) return undefined
     return (at % WINDOW) + bytes <= WINDOW ? this.window(at) : undefined
+  }
+
+  /** As {@link Attachment.shapeAt}, without asking: UNKNOWN if this thread has not met it. */
+  knownShapeAt(word: number, at: number): Shape {
+    return this.holds(at + reach(word)) ? (this.shapes.get(word) ?? UNKNOWN) : UNKNOWN
+  }
+
+  /**
+   * As {@link Attachment.shape}, for the record that stands there: {@link UNKNOWN} too if it would reach beyond allocated
+   * memory.
+   */
+  shapeAt(word: number, at: number): Shape {
+    return this.holds(at + reach(word)) ? this.shape(word) : UNKNOWN
   }
 
   /** What a shape word says; {@link UNKNOWN} where it says nothing. Uses staging when asked the first time. */

@@ -2,7 +2,7 @@
  * The wire format into JavaScript values: scalars, by-value objects, plain containers (of a snapshot), and live
  * objects by their handles. Iterative, as the encoder is. Runs no code of the user's.
  */
-import { fail } from './errors.js'
+import { CoheapError, fail } from './errors.js'
 import { ERROR_KINDS, ErrorField, Packed, Reader, Wire } from './wire.js'
 import { kindName, makeView } from './view-kinds.js'
 
@@ -365,8 +365,19 @@ export class Decoder {
     return view
   }
 
-  /** The references of a packed block have been read; its content follows. */
+  /**
+   * The references of a packed block have been read; its content follows. That stands in the heap as it is here, so
+   * whatever it makes fail (a length beyond the end, a pattern that is none) is damage.
+   */
   private packed(what: number, references: readonly unknown[]): unknown {
+    try {
+      return this.unpack(what, references)
+    } catch (error) {
+      throw error instanceof CoheapError ? error : corrupt()
+    }
+  }
+
+  private unpack(what: number, references: readonly unknown[]): unknown {
     const r = this.reader
     const end = r.u32() + r.pos
     let result: unknown

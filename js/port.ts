@@ -97,6 +97,8 @@ export interface Port {
   staging(minBytes: number): ArrayBuffer
   /** The read-only window number `index` (each 2^32 - 65536 bytes of the segment but the last). */
   window(index: number): ArrayBuffer
+  /** Bytes of the segment that are allocated, as the system confirms; it only grows. */
+  committed(): number
   /** The message that belongs to the last ERROR. */
   lastError(): string
 

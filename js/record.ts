@@ -68,7 +68,7 @@ export function makeRecord(
   nullPrototype: boolean,
 ): RecordTarget {
   const target = new RecordTarget(attachment, h, at, attachment.window(at), nullPrototype)
-  target.shape = attachment.knownShape(shapeWord)
+  target.shape = attachment.knownShapeAt(shapeWord, at)
   target.self = new Proxy(target, handler)
   return target
 }
@@ -146,7 +146,7 @@ function remember(t: RecordTarget, key: string | symbol, child: object, version:
  */
 function refresh(t: RecordTarget): void {
   const word = t.u32[t.low + 2]
-  if (word !== t.shape.id) t.shape = t.attachment.shape(word)
+  if (word !== t.shape.id) t.shape = t.attachment.shapeAt(word, t.offset)
 }
 
 /** The value of an own property, or ABSENT. */

@@ -10,6 +10,9 @@ const DELETED = 2 ** 28
 const DICTIONARY = 2 ** 30
 const DESTROYED = 2 ** 31
 
+/** Where a record's inline slots begin, in bytes; see `crates/objects/src/record.rs`. */
+const SLOTS = 24
+
 /** What a shape word says. Immutable, for ever true. */
 export class Shape {
   /** The shape word; -1 matches none. */
@@ -38,6 +41,11 @@ export class Shape {
 
 /** The shape of what must be asked about at each use: dictionaries, destroyed objects, whatever is not known yet. */
 export const UNKNOWN = new Shape(-1, [], new Map(), new Map())
+
+/** The bytes of a record with this shape word, from its beginning to the end of its inline slots. */
+export function reach(word: number): number {
+  return SLOTS + 8 * ((word >>> 16) & 63)
+}
 
 /** True if a shape word says nothing of the keys. */
 export function isOpaque(word: number): boolean {

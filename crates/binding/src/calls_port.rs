@@ -12,6 +12,7 @@ use crate::waiter::Waiter;
 pub const CALLS: &[(&std::ffi::CStr, Callback)] = crate::calls![
     c"staging" => staging,
     c"window" => window,
+    c"committed" => committed,
     c"lastError" => last_error,
     c"adopt" => adopt,
     c"onWake" => on_wake,
@@ -33,6 +34,10 @@ fn staging(port: &mut Port, js: Js, [min]: [Value; 1]) -> Outcome {
 fn window(port: &mut Port, js: Js, [index]: [Value; 1]) -> Outcome {
     let index = port.u32(js, index)?;
     Ok(port.live()?.window(js, index as usize)?)
+}
+
+fn committed(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    Ok(js.number(port.live()?.segment().refresh_committed() as f64))
 }
 
 fn last_error(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {

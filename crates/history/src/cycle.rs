@@ -4,7 +4,7 @@
 //! in and one edge out for each operation.
 //!
 //! A cycle lies in one strongly connected component. Each class of anomaly is a cycle through certain kinds
-//! of edges: the classes are tried from the worst to the mildest (Elle, section 6), and of one class a
+//! of edges: the classes are tried from the worst to the mildest, as in Elle, and of one class a
 //! shortest cycle is given.
 
 use std::fmt;

@@ -7,7 +7,7 @@
 //! Keys and their order are read under the map word alone, for every insertion and deletion changes it; values
 //! under their stripes. So a pass over the keys of a large map does not meet writers of values.
 
-use coheap_segment::Off;
+use coheap_segment::{Error, Off};
 use coheap_txn::{Guard, Mem, Res};
 
 use crate::cell::Cell;
@@ -61,11 +61,21 @@ pub fn entries_from<M: Mem + ?Sized>(
     let first = m.load64(word, map + FIRST)?;
     let mut index = body.after(m, word, used, last, hint)?.max(first);
     let end = out.len() + max.min(size as usize);
+    let mut before = last;
+    // who goes on from the last number must come to an end
+    let mut ascending = |number: u64| match number > before {
+        true => {
+            before = number;
+            Ok(())
+        }
+        false => Err(Error::corrupt("insertion numbers that do not ascend", map)),
+    };
     while index < used && out.len() < end {
         let entry = body.entry(index)?;
         if values && has_values {
             let item = load_item(m, locks, entry)?;
             if item.key != Cell::ABSENT {
+                ascending(item.number)?;
                 out.push(Step {
                     number: item.number,
                     hint: index,
@@ -79,6 +89,7 @@ pub fn entries_from<M: Mem + ?Sized>(
             let key = Cell(m.load64(word, entry.key())?);
             if key != Cell::ABSENT {
                 let number = m.load64(word, entry.number())?;
+                ascending(number)?;
                 out.push(Step {
                     number,
                     hint: index,

@@ -188,8 +188,13 @@ pub fn info<M: Mem + ?Sized>(m: &M, id: u16) -> Res<Rc<Shape>> {
         if step.slots == 0 || step.slots as usize > MAX_KEYS || below.slots != step.slots - 1 {
             return Err(bad().into());
         }
-        keys.extend(info(m, step.parent)?.keys.iter().cloned());
-        keys.push(Rc::new(keys::load(segment, step.key)?));
+        let parent = info(m, step.parent)?;
+        let key = keys::load(segment, step.key)?;
+        if parent.slot(&key).is_some() {
+            return Err(bad().into());
+        }
+        keys.extend(parent.keys.iter().cloned());
+        keys.push(Rc::new(key));
     }
     if keys.len() != step.slots as usize {
         return Err(bad().into());

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use coheap_objects::map_iter::{Step, entries_from, next_from};
 use coheap_objects::mapkey::{MapKey, Text};
 use coheap_objects::string::{self, Str};
@@ -312,4 +314,21 @@ fn a_corrupt_map_gives_an_error_and_no_endless_loop() {
             let _ = MapKey::load(&mut m, step.key_guard, step.key);
         }
     }
+}
+
+#[test]
+fn an_iteration_over_numbers_that_do_not_ascend_ends_as_corrupt() {
+    let mut m = ScratchMem::new(4 << 20);
+    let at = map::create(&mut m, Tag::Map).unwrap();
+    for i in 0..3 {
+        set(&mut m, at, &MapKey::number(100.5 + i as f64), Cell::number(0.0));
+    }
+    // an entry is {number, link, key, value}: the third one gets the number of the first
+    let third = Cell::number(102.5).0;
+    let word = |at| m.segment().word(at).unwrap();
+    let entry = (16..4 << 20).step_by(8).find(|&at| word(at).load(Relaxed) == third).unwrap() - 16;
+    word(entry).store(1, Relaxed);
+    let mut out = Vec::new();
+    let all = entries_from(&mut m, at, 0, None, 10, true, &mut out);
+    assert!(matches!(all, Err(Fault::Error(error)) if error.code == Code::Corrupt), "{all:?}");
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::layout::*;
 use crate::os::{Os, System};
 use crate::presence::Presence;
+use crate::word::LAST_VERSION;
 use crate::{Code, Error, Off, Result};
 
 /// Bytes of a read-only window: Node 20 allows 4 GiB an ArrayBuffer, and no slab lies across two.
@@ -180,6 +181,13 @@ impl Segment {
             from = self.committed();
         }
         Ok(())
+    }
+
+    /// The version clock; [`LAST_VERSION`] if the word says more, so that what is added to it cannot overflow.
+    #[inline(always)]
+    pub fn clock(&self) -> u64 {
+        // Acquire pairs with the AcqRel of those that advance it: their C's are seen by loads that follow.
+        self.header().clock.load(Ordering::Acquire).min(LAST_VERSION)
     }
 
     /// True if `len` bytes at `at` are allocated.

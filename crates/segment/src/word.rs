@@ -14,6 +14,9 @@ pub const FREE: u16 = 1023;
 /// Slots are numbered from 1 to this.
 pub const MAX_SLOTS: u16 = 1022;
 
+/// No write gives a word this version or a later one: the heap has to be opened alone and renumbered.
+pub const LAST_VERSION: u64 = 1 << 47;
+
 const WAITERS: u64 = 1 << 49;
 const VERSION_MASK: u64 = (1 << 48) - 1;
 

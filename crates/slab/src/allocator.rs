@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
 
-use coheap_segment::word::{FREE, NOBODY, Word1};
+use coheap_segment::word::{FREE, LAST_VERSION, NOBODY, Word1};
 use coheap_segment::{Code, Error, Off, ParticipantRecord, Result, SLAB, Segment, Word};
 
 use crate::bitmap::{self, BitmapWord, Slab, is_tenanted};
-use crate::classes::{CLASS_COUNT, CLASSES, LARGEST_RESERVED, LAST_VERSION, RUN_HEAD, class_of};
+use crate::classes::{CLASS_COUNT, CLASSES, LARGEST_RESERVED, RUN_HEAD, class_of};
 use crate::directory::{Directory, HINT_RESERVE, SlabWord, State, need};
 use crate::runs;
 
@@ -152,8 +152,7 @@ impl Allocator {
     #[inline]
     fn give_life(&self, class: u8, word0: &AtomicU64, word1: &AtomicU64) -> Result<()> {
         let old = Word(word0.load(Relaxed));
-        let clock = self.segment.header().clock.load(Relaxed);
-        let version = old.version().max(clock) + 1;
+        let version = old.version().max(self.segment.clock()) + 1;
         if is_tenanted(old) || version > LAST_VERSION {
             return Err(Error::corrupt("a free block with a living version word", self.me as u64));
         }

@@ -18,9 +18,6 @@ const SIZES: [u32; 41] = [
     4080, 5024, 5936, 7264, 8176, 10896, 13072, 16368, 21792, 32736,
 ];
 
-/// The largest version that a block can have: beyond, the clock has to be renumbered first.
-pub(crate) const LAST_VERSION: u64 = 1 << 47;
-
 /// The number of size classes.
 pub const CLASS_COUNT: usize = SIZES.len();
 /// The largest block that shares its slab with others; anything larger is a run of slabs.

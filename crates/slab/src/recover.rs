@@ -10,6 +10,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Release};
 
+use coheap_segment::word::LAST_VERSION;
 use coheap_segment::{Off, Result, SLAB, Segment, Word};
 
 use crate::bitmap::{self, Slab, is_tenanted};
@@ -193,7 +194,7 @@ fn verify_head(segment: &Segment, head: Word, at: Off, found: &mut impl FnMut(Of
     if !is_tenanted(head) {
         return;
     }
-    if head.version() > crate::classes::LAST_VERSION {
+    if head.version() > LAST_VERSION {
         found(at, "a version far above the clock");
     }
     if head.owner() as u32 > segment.plan().slots {

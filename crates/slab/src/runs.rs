@@ -15,11 +15,11 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 
-use coheap_segment::word::Word1;
-use coheap_segment::{Error, Off, Result, SLAB, Segment, Word};
+use coheap_segment::word::{LAST_VERSION, Word1};
+use coheap_segment::{Code, Error, Off, Result, SLAB, Segment, Word};
 
 use crate::bitmap::BitmapWord;
-use crate::classes::{LAST_VERSION, RUN, RUN_HEAD};
+use crate::classes::{RUN, RUN_HEAD};
 use crate::directory::{Directory, FREE_BIT, HINT_RUN, SlabWord, State};
 
 /// Slabs that a run for a block of `bytes` takes.
@@ -39,6 +39,9 @@ pub(crate) fn alloc(directory: &Directory<'_>, participant: u16, bytes: u64) -> 
     if n > directory.len() - directory.first {
         return Err(full);
     }
+    if directory.segment.clock() >= LAST_VERSION {
+        return Err(Error::new(Code::Version, "the version clock is used up"));
+    }
     let first = if n == 1 {
         directory.claim_one(participant)?
     } else {
@@ -53,7 +56,8 @@ pub(crate) fn alloc(directory: &Directory<'_>, participant: u16, bytes: u64) -> 
     // The birth count of a run is the generation of its first slab: it survives whatever stands there between.
     let birth = directory.get(first).generation() as u16;
     segment.word(at + 8)?.store(Word1::new(0, 0, RUN, birth, 0).0, Relaxed);
-    let version = segment.header().clock.load(Relaxed) + 1;
+    // read after the slabs were claimed: who freed them has advanced it to the last tenant's version
+    let version = segment.clock() + 1;
     // Release pairs with the Acquire of a walker: who sees the block alive sees its type 0
     segment.word(at)?.store(Word::new(0, 0, version, false).0, Release);
     directory.publish(first, State::Run, 0, n as u32);

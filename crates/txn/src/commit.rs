@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
 
-use coheap_segment::word::NOBODY;
+use coheap_segment::word::{LAST_VERSION, NOBODY};
 use coheap_segment::{INLINE_REDO, Status, StatusWord, Word};
 
 use crate::barrier;
@@ -206,7 +206,8 @@ impl TxnMem<'_> {
         // addition (itself a full fence on x86-64).
         barrier::fence_after_rmw();
         // AcqRel: Release pairs with the Acquire of who samples the clock: a snapshot at or after `wv` sees our C's.
-        let wv = self.segment.header().clock.fetch_add(1, AcqRel).max(newest) + 1;
+        let clock = self.segment.header().clock.fetch_add(1, AcqRel).min(LAST_VERSION);
+        let wv = clock.max(newest) + 1;
         check_version(wv, 0)?;
         record.wv.store(wv, Relaxed);
         barrier::fence_after_rmw();

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::time::Duration;
 
+use coheap_segment::word::LAST_VERSION;
 use coheap_segment::{Code, Error, Off, Participant, ParticipantRecord, Result, Segment, SlotRecord};
 use coheap_slab::Allocator;
 
 use crate::barrier;
 use crate::mem::{Fault, Res};
 
-/// No write gives a word this version or a later one: the heap has to be opened alone and renumbered.
-pub const LAST_VERSION: u64 = 1 << 47;
 /// Single operations only read the clock, so a word may be far ahead of it, but never this far.
 const FAR_AHEAD: u64 = 1 << 46;
 
@@ -98,8 +97,7 @@ pub(crate) fn record(segment: &'static Segment, slot: u16) -> Result<&'static Sl
 /// C clear is not possible.
 #[inline(always)]
 pub(crate) fn next_version(segment: &Segment, old: u64) -> u64 {
-    // Acquire: pairs with the AcqRel of those that advance it, so that a snapshot is never older than we think.
-    segment.header().clock.load(Acquire).max(old) + 1
+    segment.clock().max(old) + 1
 }
 
 /// Refuses to write over the last version.

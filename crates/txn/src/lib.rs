@@ -56,7 +56,7 @@ mod validate;
 mod wait;
 
 pub use self::build::BuildMem;
-pub use self::core::{LAST_VERSION, Stats};
+pub use self::core::Stats;
 pub use self::ctx::Ctx;
 pub use self::direct::{DirectMem, MAX_STORES};
 pub use self::handle_ops::Found;
@@ -71,4 +71,5 @@ pub use self::snapshot::SnapshotMem;
 pub use self::transaction::{Blocker, TxnOptions};
 pub use self::txn_mem::TxnMem;
 pub use self::wait::{Reads, Watch};
+pub use coheap_segment::word::LAST_VERSION;
 pub use mem::{Block, Fault, Guard, Mem, Res};

@@ -120,7 +120,7 @@ impl Chain {
 }
 
 fn is_log(segment: &Segment, at: Off) -> bool {
-    let word1 = segment.word(at + 8).map(|w| Word1(w.load(Acquire)));
+    let word1 = segment.word(at.saturating_add(8)).map(|w| Word1(w.load(Acquire)));
     word1.is_ok_and(|w| w.kind() == KIND_LOG && w.low() == PER_BLOCK as u32) && segment.holds(at, BLOCK_BYTES)
 }
 

@@ -216,9 +216,8 @@ impl Txn {
         self.active = self.slot.status(Status::Active);
         // Release: age, flags and empty lists come before.
         r.status.store(self.active, Release);
-        // Acquire pairs with the AcqRel of those that advance it: a commit up to here has its C or its version in
-        // every word that we load from now on.
-        self.rv = core.segment().header().clock.load(Acquire);
+        // A commit up to here has its C or its version in every word that we load from now on.
+        self.rv = core.segment().clock();
     }
 
     /// What the next attempt should reserve at first sight.

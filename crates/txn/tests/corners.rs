@@ -207,3 +207,37 @@ fn a_panic_after_the_decision_finishes_the_commit() {
     }
     assert_eq!(get(&mut ctx, x), Ok(7));
 }
+
+#[test]
+fn a_clock_that_says_what_it_cannot_is_an_error_and_overflows_nowhere() {
+    for clock in [u64::MAX, 1 << 60, (1 << 47) - 1] {
+        let heap = heap();
+        let mut ctx = join(&heap);
+        let x = object(&mut ctx, 1, 1);
+        heap.header().clock.store(clock, SeqCst);
+        let _ = (get(&mut ctx, x), set(&mut ctx, x, 2));
+        let fresh = ctx.write(|m| make(m, 1, 1));
+        let run = ctx.write(|m| make(m, 100_000, 1));
+        let both = ctx.transaction(TxnOptions::default(), |ctx| add(ctx, x, 1));
+        if clock > 1 << 47 {
+            assert!(fresh.is_err() && run.is_err() && both.is_err(), "{fresh:?} {run:?} {both:?}");
+        }
+    }
+}
+
+#[test]
+fn a_slot_with_chains_that_lead_anywhere_can_be_given_out() {
+    for chain in [u64::MAX, u64::MAX - 7, 1, 1 << 40] {
+        let heap = heap();
+        drop(join(&heap));
+        for slot in 1..=4 {
+            let record = heap.slot(slot).unwrap();
+            for head in [&record.locks_more, &record.redo_more, &record.fresh] {
+                head.store(chain, SeqCst);
+            }
+        }
+        let mut ctx = join(&heap);
+        let x = object(&mut ctx, 1, 1);
+        assert_eq!((set(&mut ctx, x, 2), get(&mut ctx, x)), (Ok(()), Ok(2)));
+    }
+}

@@ -35,9 +35,14 @@ impl Dice {
 /// Words to be overwritten, and with what.
 pub type Damage = Vec<(usize, u64)>;
 
-/// One to eight words, or a slot's whole state. `open` says that the heap is opened afterwards, not yet.
+/// One to eight words, or a slot's whole state, or bits anywhere. `open` says that the heap is opened afterwards, not
+/// yet.
 pub fn damage(image: &Image, dice: &mut Dice, open: bool) -> Damage {
     let mut damage = Vec::new();
+    if dice.roll(8) == 0 {
+        bits(image, dice, open, &mut damage);
+        return damage;
+    }
     for _ in 0..1 + dice.roll(8) {
         match dice.roll(20) {
             0..2 => slot(image, dice, &mut damage),
@@ -66,6 +71,23 @@ pub fn damage(image: &Image, dice: &mut Dice, open: bool) -> Damage {
         }
     }
     damage
+}
+
+/// Bits of words that are in use, as failing memory flips them: most often one each, sometimes a run of bytes.
+fn bits(image: &Image, dice: &mut Dice, open: bool, damage: &mut Damage) {
+    for _ in 0..1 + dice.roll(64) {
+        let part = dice.of(&image.words);
+        let at = *dice.of(part);
+        if open && at < 0xc0 {
+            continue;
+        }
+        let mask = match dice.roll(8) {
+            0 => u64::MAX >> dice.roll(64),
+            1 => 0xff << (8 * dice.roll(8)),
+            _ => 1 << dice.roll(64),
+        };
+        damage.push((at, word(&image.bytes, at) ^ mask));
+    }
 }
 
 /// A block; each kind is as likely as another.

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::atomic::Ordering::Relaxed;
 
 use coheap_heap::objects::key::Key;
 use coheap_heap::objects::mapkey::MapKey;
@@ -11,10 +10,10 @@ use coheap_heap::objects::{Cell, Tag, array, graph, kind, map, map_iter, record}
 use coheap_heap::queue;
 use coheap_heap::segment::Off;
 use coheap_heap::txn::{Ctx, Fault, Guard, Res, TxnOptions};
-use coheap_heap::{Channel, Code, Data, Heap, Result, Value, ViewKind, open};
+use coheap_heap::{Channel, Code, Data, Heap, Result, Value, ViewKind};
 
-use crate::base::{Base, Image, NAME, options};
-use crate::damage::{Damage, Dice, damage};
+use crate::base::Image;
+use crate::damage::Dice;
 
 /// Values that are read: cycles end here.
 const MOST_VALUES: usize = 3000;
@@ -26,11 +25,12 @@ pub struct Tally {
     results: u64,
     corrupt: u64,
     others: u64,
-    unopened: u64,
+    pub unopened: u64,
 }
 
 impl Tally {
-    fn count<T>(&mut self, result: Result<T>) -> Option<T> {
+    /// Counts it; the result, if it is one.
+    pub fn count<T>(&mut self, result: Result<T>) -> Option<T> {
         match &result {
             Ok(_) => self.results += 1,
             Err(error) if error.code == Code::Corrupt => self.corrupt += 1,
@@ -57,45 +57,8 @@ impl fmt::Display for Tally {
     }
 }
 
-/// One case: a copy is damaged before it is opened, while it is open, or both.
-pub fn case(base: &Base, case: u64) -> Tally {
-    let mut dice = Dice::new(case);
-    let image = &base.images[dice.roll(2) as usize];
-    let when = dice.roll(4);
-    let mut bytes = image.bytes.clone();
-    if when != 0 {
-        for (at, value) in damage(image, &mut dice, true) {
-            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
-        }
-    }
-    let later = if when < 2 { damage(image, &mut dice, false) } else { Damage::new() };
-    base.place(&bytes);
-    let mut tally = Tally::default();
-    let options = options(&base.dir);
-    tally.count(Heap::list(Some(&base.dir)));
-    match Heap::open(NAME, &options) {
-        Ok(heap) => exercise(base, image, &heap, later, &mut dice, &mut tally),
-        Err(_) => tally.unopened += 1,
-    }
-    tally.count(Heap::unlink(NAME, Some(&base.dir)));
-    base.clear();
-    tally
-}
-
-fn exercise(base: &Base, image: &Image, heap: &Heap, later: Damage, dice: &mut Dice, tally: &mut Tally) {
-    let options = options(&base.dir);
-    // A second participant that is said to be in the middle of a commit would rightly be waited for: either there is none,
-    // or no slot is touched.
-    let alone = !later.is_empty() && dice.roll(2) == 0;
-    let mut ctx = if alone { None } else { tally.count(open::join(&heap.segment(), &options)) };
-    for (at, value) in later {
-        if !alone && (image.parts.slots..image.parts.directory).contains(&at) {
-            continue;
-        }
-        if let Ok(word) = heap.segment().word(at as u64) {
-            word.store(value, Relaxed);
-        }
-    }
+/// Uses the heap, and by a second participant of this thread the blocks of the image that it was.
+pub fn exercise(heap: &Heap, mut second: Option<(&mut Ctx, &Image)>, dice: &mut Dice, tally: &mut Tally) {
     let _ = (heap.verify(), heap.stats(), heap.participants(), heap.deaths().look());
     let mut values = Vec::new();
     read_all(heap, &mut values, tally);
@@ -129,7 +92,7 @@ fn exercise(base: &Base, image: &Image, heap: &Heap, later: Damage, dice: &mut D
                 tally.count(done);
             }
             _ => {
-                if let Some(ctx) = &mut ctx {
+                if let Some((ctx, image)) = &mut second {
                     tally.count(deeper(ctx, image, dice).map_err(Fault::error));
                     ctx.discard();
                 }
@@ -140,7 +103,7 @@ fn exercise(base: &Base, image: &Image, heap: &Heap, later: Damage, dice: &mut D
         tally.count(heap.share(Data::Typed(ViewKind::Uint8, vec![1; 70_000])));
         tally.count(heap.share(Data::array((0..200).map(|i| Data::from(format!("element {i}"))))));
     }
-    if let Some(ctx) = &mut ctx {
+    if let Some((ctx, _)) = second {
         let seg = ctx.segment().clone();
         for channel in tally.count(queue::Channel::all(&seg).map_err(Fault::error)).unwrap_or_default() {
             let _ = (channel.name(), channel.capacity());
@@ -152,7 +115,7 @@ fn exercise(base: &Base, image: &Image, heap: &Heap, later: Damage, dice: &mut D
 }
 
 /// Reads what can be reached.
-fn read_all(heap: &Heap, values: &mut Vec<Value>, tally: &mut Tally) {
+pub fn read_all(heap: &Heap, values: &mut Vec<Value>, tally: &mut Tally) {
     let mut waiting = vec![Value::Record(heap.root())];
     let mut seen = HashSet::new();
     while let Some(value) = waiting.pop() {

@@ -8,8 +8,10 @@
 #![cfg(target_os = "linux")]
 
 mod base;
+mod case;
 mod damage;
 mod exercise;
+mod partner;
 mod watchdog;
 
 /// Cases in the test command.
@@ -37,4 +39,10 @@ fn a_damaged_heap_gives_results_or_errors_and_nothing_else() {
 #[test]
 fn victim() {
     watchdog::victim();
+}
+
+/// The partner's side: does nothing in the main process.
+#[test]
+fn partner() {
+    partner::partner();
 }

@@ -7,9 +7,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use crate::base::Base;
-use crate::exercise::{self, Tally};
+use crate::case;
+use crate::exercise::Tally;
+use crate::partner::Partner;
 
-const DIR: &str = "COHEAP_CORRUPTION_DIR";
+/// Where the images are.
+pub const DIR: &str = "COHEAP_CORRUPTION_DIR";
 const FROM: &str = "COHEAP_CORRUPTION_FROM";
 const TO: &str = "COHEAP_CORRUPTION_TO";
 
@@ -104,13 +107,22 @@ pub fn run(first: u64, end: u64) -> Report {
 pub fn victim() {
     let Ok(dir) = std::env::var(DIR) else { return };
     let number = |name| std::env::var(name).unwrap().parse::<u64>().unwrap();
-    let limit = libc::rlimit { rlim_cur: MEMORY, rlim_max: MEMORY };
-    // SAFETY: a plain struct that outlives the call.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    limit_memory();
+    let mut partner = Partner::default();
     let base = Base::load(dir.as_ref());
     for case in number(FROM)..number(TO) {
         // a line of its own: the test harness has begun one
         println!("\ncase {case}");
-        println!("done {}", exercise::case(&base, case));
+        println!("done {}", case::run(&base, case, &mut partner));
     }
+}
+
+/// A child that takes memory without a bound fails. (A sanitizer takes most of the address space for itself.)
+pub fn limit_memory() {
+    if std::env::var_os("COHEAP_SANITIZER").is_some() {
+        return;
+    }
+    let limit = libc::rlimit { rlim_cur: MEMORY, rlim_max: MEMORY };
+    // SAFETY: a plain struct that outlives the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
 }

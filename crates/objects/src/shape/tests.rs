@@ -1,5 +1,7 @@
 use super::*;
+use coheap_txn::Fault;
 use coheap_txn::scratch::ScratchMem;
+use std::sync::atomic::Ordering::Relaxed;
 
 fn forget() {
     CACHES.with_borrow_mut(Vec::clear);
@@ -105,4 +107,17 @@ fn ids_that_do_not_exist_are_corrupt() {
     for id in [0, 3, 511, 512, u16::MAX] {
         assert!(info(&m, id).is_err(), "{id}");
     }
+}
+
+#[test]
+fn a_shape_that_has_a_key_twice_is_corrupt() {
+    let mut m = ScratchMem::new(4 << 20);
+    let keys = ["a", "b"].map(Key::string);
+    let one = of(&mut m, false, &keys[..1]).unwrap().unwrap();
+    let two = of(&mut m, false, &keys).unwrap().unwrap();
+    let word = |at| m.segment().word(at).unwrap();
+    word(two.at + KEY).store(word(one.at + KEY).load(Relaxed), Relaxed);
+    forget();
+    let error = Fault::Error(Error::corrupt("a shape whose keys do not fit", two.id as u64));
+    assert_eq!(info(&m, two.id).err(), Some(error));
 }

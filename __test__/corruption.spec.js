@@ -1,0 +1,154 @@
+// Damage as JavaScript sees it: copies of a heap with words overwritten, before they are opened and while they are in use,
+// read with and without crossing into native code. A result or an error with a code; never a signal, never a hang.
+//
+// COHEAP_CORRUPTION_CASES and COHEAP_CORRUPTION_SEED say how many cases, and from which on: a case is its number.
+import test from 'ava'
+import { fork } from 'node:child_process'
+import {
+  closeSync,
+  copyFileSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Heap } from '../dist/index.js'
+import { NAME } from './fixtures/damaged.js'
+
+const FIRST = Number(process.env['COHEAP_CORRUPTION_SEED'] ?? 150)
+const CASES = Number(process.env['COHEAP_CORRUPTION_CASES'] ?? 100)
+/** A case that says nothing for so long hangs. It takes milliseconds; the rest is for a busy machine. */
+const PATIENCE = 20_000
+const onLinux = process.platform === 'linux' ? test : test.skip
+
+const options = { maxSize: '4MiB', maxParticipants: 16, persist: true }
+
+function fill(heap) {
+  const { root } = heap
+  root.text = 'a text that does not fit in a cell'
+  root.numbers = Array.from({ length: 40 }, (_, i) => i * 1.5)
+  root.mixed = Array.from({ length: 30 }, (_, i) => (i % 3 === 0 ? `text number ${i}` : { i, name: `n${i}`, age: i }))
+  root.table = Object.fromEntries(Array.from({ length: 90 }, (_, i) => [`key ${i}`, i]))
+  root.map = new Map(Array.from({ length: 100 }, (_, i) => [i % 2 === 0 ? i : `key ${i}`, { i }]))
+  root.set = new Set(Array.from({ length: 30 }, (_, i) => `key ${i}`))
+  root.view = new Float64Array(20).fill(1.5)
+  root.big = 2n ** 90n
+  root.date = new Date(0)
+  root.frozen = Object.freeze({ a: 1, b: 'text', c: [1, 2] })
+  root.self = root
+  for (const [name, capacity] of [
+    ['bounded', 100],
+    ['free', Infinity],
+  ]) {
+    const channel = heap.channel(name, { capacity })
+    for (let i = 0; i < 30; i++) channel.tryPut(i % 2 === 0 ? i : { i, text: `message number ${i}` })
+  }
+}
+
+function segmentIn(dir) {
+  const files = readdirSync(dir, { recursive: true }).map((file) => join(dir, file))
+  return files.filter((file) => statSync(file).isFile()).sort((a, b) => statSync(b).size - statSync(a).size)[0]
+}
+
+/** Tries the cases in processes, and another one where one has failed. */
+async function run(dir, file, image) {
+  const failed = []
+  const tally = { results: 0, errors: 0, unopened: 0 }
+  let next = FIRST
+  while (next < FIRST + CASES && failed.length < 20) {
+    const child = fork(
+      fileURLToPath(new URL('fixtures/damaged.js', import.meta.url)),
+      [dir, file, image, next, FIRST + CASES].map(String),
+      { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] },
+    )
+    let complaint = ''
+    child.stderr.setEncoding('utf8').on('data', (text) => (complaint += text))
+    let watchdog
+    const alive = () => {
+      clearTimeout(watchdog)
+      watchdog = setTimeout(() => {
+        complaint += 'it hangs'
+        child.kill('SIGKILL')
+      }, PATIENCE)
+    }
+    alive()
+    child.on('message', (message) => {
+      alive()
+      if (message.case !== undefined) next = message.case
+      else {
+        for (const key of Object.keys(tally)) tally[key] += message.done[key]
+        next++
+      }
+    })
+    const [code, signal] = await new Promise((resolve) => child.on('close', (...how) => resolve(how)))
+    clearTimeout(watchdog)
+    if (code !== 0) {
+      failed.push(`case ${next}: ${signal ?? code}: ${complaint}`)
+      next++
+      rmSync(file, { force: true })
+    }
+  }
+  return { failed, tally }
+}
+
+onLinux('a damaged heap gives results or errors with a code', async (t) => {
+  t.timeout(60_000 + 2000 * CASES)
+  const dir = mkdtempSync('/dev/shm/coheap-damaged-')
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  const heap = Heap.create(NAME, { ...options, dir })
+  fill(heap)
+  const file = segmentIn(dir)
+  const { committed } = heap.stats()
+  heap.close()
+  const image = join(dir, 'image')
+  copyFileSync(file, image)
+  truncateSync(image, committed)
+  rmSync(file)
+  const { failed, tally } = await run(dir, file, image)
+  t.log(`cases ${FIRST} to ${FIRST + CASES - 1}: ${failed.length} failed`, tally)
+  t.deepEqual(failed, [])
+})
+
+onLinux('what the header says of its own size is not believed', (t) => {
+  const dir = mkdtempSync('/dev/shm/coheap-forged-')
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  const heap = Heap.create(NAME, { maxSize: '64MiB', dir })
+  heap.root.list = [1.25, 2.25, 3.25]
+  const { list } = heap.root
+  t.is(list.at(1), 2.25)
+  const { committed } = heap.stats()
+  const file = segmentIn(dir)
+  const bytes = readFileSync(file).subarray(0, committed)
+  const words = Array.from({ length: committed / 8 }, (_, i) => 8 * i)
+  const body = words.find((at) => bytes.readDoubleLE(at) === 1.25 && bytes.readDoubleLE(at + 8) === 2.25) - 16
+  const identity = words.find((at) => at > 0 && bytes.readBigUInt64LE(at) === BigInt(body) && bytes[at - 8] === 3) - 24
+  const fd = openSync(file, 'r+')
+  const write = (at, value) => {
+    const word = Buffer.alloc(8)
+    word.writeBigUInt64LE(value)
+    writeSync(fd, word, 0, 8, at)
+  }
+  // its elements would lie where nobody has allocated anything, or before their body
+  const version = bytes.readBigUInt64LE(identity)
+  const corrupt = { code: 'ERR_COHEAP_CORRUPT' }
+  write(0xc0, 64n << 20n)
+  write(identity + 24, BigInt(committed) + 4096n)
+  write(identity, version + 2n)
+  t.throws(() => list.at(1), corrupt)
+  write(identity + 24, BigInt(body))
+  write(identity + 16, 3n | (0xffff_ffffn << 32n))
+  write(identity, version + 4n)
+  t.throws(() => list.at(1), corrupt)
+  write(identity + 16, 3n)
+  write(identity, version + 6n)
+  t.is(list.at(1), 2.25)
+  t.is(heap.stats().committed, committed)
+  closeSync(fd)
+  heap.close()
+})
