@@ -2,7 +2,7 @@
 // Runs the Promela models of the protocol with Spin, and their mutants.
 //
 //   node models/run.mjs --small [model…]   every model in a size of seconds, and every mutant (part of the tests)
-//   node models/run.mjs --large [model…]   exhaustive: many minutes, up to 16 GB
+//   node models/run.mjs --large [model…]   exhaustive: many minutes, up to 16 GB (--memory MB: at most so much)
 //
 // `table.json` says what is run. A configuration has to be searched to its end without an error; a mutant (a
 // compile-time switch that takes one rule of the protocol away) has to fail. Ends with "N passed, N failed".
@@ -11,11 +11,14 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'nod
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 
 const here = dirname(fileURLToPath(import.meta.url))
-const args = process.argv.slice(2)
-const large = args.includes('--large')
-const only = args.filter((arg) => !arg.startsWith('-'))
+const { values, positionals: only } = parseArgs({
+  options: { small: { type: 'boolean' }, large: { type: 'boolean' }, memory: { type: 'string', default: '16000' } },
+  allowPositionals: true,
+})
+const large = values.large === true
 const table = JSON.parse(readFileSync(join(here, 'table.json'), 'utf8'))
 
 /** True if the program is there. */
@@ -75,8 +78,8 @@ async function search({ model, defines, memory, depth, expected }) {
     const errors = Number(/errors: (\d+)/.exec(out)?.[1] ?? -1)
     const why = /pan:\d+: (.*)/.exec(out)?.[1] ?? ''
     // a search that met a bound has not seen everything
-    const cut = /max search depth too small|out of memory|VECTORSZ too small/.exec(out)?.[0]
-    if (errors > 0 && !/max search depth|out of memory|VECTORSZ/.test(why)) return { states, verdict: 'error', why }
+    const cut = /max search depth too small|out of memory|reached -DMEMLIM bound|VECTORSZ too small/.exec(out)?.[0]
+    if (errors > 0 && !/max search depth|out of memory|MEMLIM|VECTORSZ/.test(why)) return { states, verdict: 'error', why }
     if (cut || errors !== 0 || /Search not completed/.test(out)) {
       return { states, verdict: cut ?? 'not completed', why: why || out.trim().split('\n').at(-1) }
     }
@@ -129,7 +132,7 @@ async function worker() {
     next += 1
     const job = jobs[i]
     const from = Date.now()
-    const found = await search({ ...job, memory: large ? 16000 : 3000, depth: large ? 5_000_000 : 1_000_000 })
+    const found = await search({ ...job, memory: large ? Number(values.memory) : 3000, depth: large ? 5_000_000 : 1_000_000 })
     results[i] = { ...found, seconds: ((Date.now() - from) / 1000).toFixed(1) }
     print()
   }

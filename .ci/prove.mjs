@@ -1,0 +1,41 @@
+// Everything that is proved at length, one after the other (`docs/proof.md`): `npm run prove`. Hours, and up to 16 GB.
+//   npm run prove -- [--seconds 600] [part…]      seconds for each fuzz target and for the storm
+// Every part runs even if one before it has failed. Ends with a table and "N passed, N failed".
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import Table from 'cli-table3'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
+const { values, positionals } = parseArgs({
+  options: { seconds: { type: 'string', default: '600' } },
+  allowPositionals: true,
+})
+const timed = ['prove:fuzz', 'storm']
+const all = [...Object.keys(scripts).filter((name) => name.startsWith('prove:')), 'storm']
+const chosen = positionals.map((name) => (name in scripts ? name : `prove:${name}`))
+for (const name of chosen) if (!all.includes(name)) throw new Error(`no such part: ${name} (${all.join(', ')})`)
+
+function run(name) {
+  const args = ['run', '--silent', name, ...(timed.includes(name) ? ['--', '--seconds', values.seconds] : [])]
+  console.log(`\n▶ npm ${args.join(' ')}`)
+  const began = performance.now()
+  return new Promise((resolve) => {
+    const child = spawn('npm', args, { cwd: root, stdio: 'inherit' })
+    child.on('close', (code) => resolve({ code, minutes: (performance.now() - began) / 60_000 }))
+  })
+}
+
+const table = new Table({ head: ['part', 'minutes', ''], style: { head: [] } })
+let failed = 0
+const parts = chosen.length > 0 ? chosen : all
+for (const name of parts) {
+  const { code, minutes } = await run(name)
+  if (code !== 0) failed += 1
+  table.push([name, minutes.toFixed(1), code === 0 ? 'passed' : 'FAILED'])
+}
+console.log(table.toString())
+console.log(`${parts.length - failed} passed, ${failed} failed`)
+process.exitCode = failed === 0 ? 0 : 1
