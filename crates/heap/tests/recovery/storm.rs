@@ -219,7 +219,7 @@ fn the_living_go_on_and_nothing_is_left_of_the_dead() {
         "  {} messages put, {} taken, {} went with their takers",
         messages.put, messages.taken, messages.lost_with_takers
     );
-    println!("  history: {history}, {unrecorded} operations among them");
+    println!("  history: {history}; {unrecorded} operations by the killed, who could not write them down");
     println!(
         "  garbage of the dead: {blocks} blocks, {bytes} bytes, {} a death",
         bytes / deaths.max(1) as u64
