@@ -2,7 +2,8 @@
 import test from 'ava'
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Heap } from '../dist/index.js'
 import { puppet } from './fixtures/puppet.js'
@@ -102,6 +103,136 @@ test('inspect shows every kind of value as a tree, and does not change the heap'
   t.notRegex(stdout, /deepest/)
   t.like(heap.stats(), { objects, used, participants: 1 })
   heap.close()
+})
+
+test('inspect keeps its lines short and its terminal safe, whatever is in the heap', async (t) => {
+  const heap = Heap.create(fresh())
+  Object.assign(heap.root, {
+    ['k'.repeat(5000)]: 1,
+    ['two\nlines']: 2,
+    '': 3,
+    binary: '\0\x1b[31m\x7f\x9b\u2028\u202e\ud800',
+    huge: 10n ** 5000n,
+    error: new Error('e\x1b]0;title\x07'.repeat(100)),
+    pattern: /\x1b+\u202e/,
+    url: new URL(`https://example.org/${'p'.repeat(3000)}`),
+    list: new Array(4_000_000_000),
+    many: new Map(Array.from({ length: 10_000 }, (_, i) => [{ i }, i])),
+    wide: Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`w${i}`, i])),
+    set: new Set(Array.from({ length: 300 }, (_, i) => [i])),
+    [Symbol.for('s\n'.repeat(300))]: Symbol.for('\x1b'),
+    blob: Buffer.alloc(100_000),
+  })
+  const { root } = heap
+  root.ring = { next: { next: {} } }
+  root.ring.next.next.next = root.ring
+  root.twice = [root.ring, root.ring]
+  const { code, stdout, stderr } = await coheap('inspect', heap.name, '--depth', '6')
+  t.is(stderr, '')
+  t.is(code, 0)
+  const lines = stdout.split('\n')
+  t.true(lines.every((line) => line.length < 1000))
+  t.true(lines.length < 1000)
+  // eslint-disable-next-line no-control-regex
+  t.notRegex(stdout.replaceAll('\n', ''), /[\0-\x1f\x7f-\x9f\u2028\u202e]/)
+  for (const line of [
+    `├─ "${'k'.repeat(200)}"… 5000 characters: 1`,
+    '├─ "two\\nlines": 2',
+    '├─ "": 3',
+    '├─ binary: "\\u0000\\u001b[31m\\u007f\\u009b\\u2028\\u202e\\ud800"',
+    `├─ huge: 1${'0'.repeat(199)}… 5002 characters`,
+    '├─ pattern: /\\x1b+\\u202e/',
+    '├─ blob: Buffer, 100000 elements, 97.7 KiB',
+    '├─ list: array, 4000000000 elements',
+    '│  └─ … 3999999900 more',
+    '├─ many: Map, 10000 entries',
+    '│  └─ … 9900 more',
+    '├─ wide: object, 5000 keys',
+    '│  └─ … 4900 more',
+    '├─ set: Set, 300 values',
+    '│  └─ … 200 more',
+    '│        └─ next: object, 1 key → $ › ring',
+    '│  ├─ 0: object, 1 key → $ › ring',
+    '│  └─ 1: object, 1 key → $ › ring',
+  ]) {
+    t.true(lines.includes(line), line)
+  }
+  heap.close()
+})
+
+test('ls with many heaps has a line for each, in the order of their names', async (t) => {
+  const dir = mkdtempSync('/dev/shm/coheap-cli-')
+  const names = Array.from({ length: 60 }, (_, i) => `heap-${String(i).padStart(2, '0')}${'x'.repeat(i % 57)}`)
+  const heaps = names.toReversed().map((name) => Heap.create(name, { dir, maxSize: '1MiB', maxParticipants: 4 }))
+  const { code, stdout } = await coheap('ls', '--dir', dir)
+  t.is(code, 0)
+  const [, ...lines] = stdout.trimEnd().split('\n')
+  t.deepEqual(
+    lines.map((line) => line.split(/ +/)[0]),
+    names,
+  )
+  t.true(lines.every((line) => / 1 MiB +\d+ +\d+ (s|min)$/.test(line)))
+  for (const heap of heaps) heap.close()
+  t.is((await coheap('ls', '--dir', dir)).stdout, 'no heaps\n')
+  rmSync(dir, { recursive: true })
+})
+
+/** A persistent heap in a folder of its own, and the bytes of its segment. */
+function damaged(t, damage) {
+  const dir = mkdtempSync('/dev/shm/coheap-cli-')
+  t.teardown(() => rmSync(dir, { recursive: true }))
+  const heap = Heap.create('damaged', { dir, maxSize: '4MiB', maxParticipants: 4, persist: true })
+  heap.root.text = 'a text that can be found'
+  heap.root.list = [1, { deep: true }]
+  heap.root.more = 'kept'.repeat(10)
+  heap.close()
+  const file = join(dir, 'coheap.damaged')
+  const bytes = readFileSync(file)
+  damage(bytes)
+  writeFileSync(file, bytes)
+  return dir
+}
+
+test('check ends with 1 for a damaged heap and says where, and inspect shows the rest', async (t) => {
+  let at
+  const dir = damaged(t, (bytes) => {
+    // word 1 of the text's block, which says what it is
+    at = bytes.indexOf('a text that can be found') - 24
+    t.true(at > 0 && at % 16 === 0)
+    bytes.fill(0xff, at + 8, at + 16)
+  })
+  const { code, stdout, stderr } = await coheap('check', 'damaged', '--dir', dir)
+  t.is(stderr, '')
+  t.is(code, 1)
+  const lines = stdout.trimEnd().split('\n')
+  t.regex(lines[0], /^offset +violation$/)
+  t.true(
+    lines.some((line) => line.startsWith(`0x${at.toString(16)} `)),
+    stdout,
+  )
+  t.regex(lines.at(-1), /^damaged: (1 violation|\d+ violations)$/)
+  const seen = await coheap('inspect', 'damaged', '--dir', dir)
+  t.is(seen.code, 0)
+  t.regex(seen.stdout, /─ text: \[ERR_COHEAP_CORRUPT: .*\]$/m)
+  t.regex(seen.stdout, /─ more: "(kept){10}"$/m)
+})
+
+test('check ends with 2 for what cannot be opened', async (t) => {
+  const refused = async (damage, expected) => {
+    const dir = damaged(t, damage)
+    const { code, stdout, stderr } = await coheap('check', 'damaged', '--dir', dir)
+    t.is(code, 2)
+    t.is(stdout, '')
+    t.regex(stderr, expected)
+  }
+  await refused((bytes) => bytes.fill(0x55, 0, 4), /^ERR_COHEAP_CORRUPT: this is not a heap.*\n$/)
+  await refused((bytes) => bytes.writeUInt16LE(99, 6), /^ERR_COHEAP_VERSION: the heap is of another version \(99\)\n$/)
+  // cut off
+  const dir = damaged(t, () => undefined)
+  truncateSync(join(dir, 'coheap.damaged'), 65_536)
+  const { code, stderr } = await coheap('check', 'damaged', '--dir', dir)
+  t.is(code, 2)
+  t.regex(stderr, /^ERR_COHEAP_CORRUPT: .*\n$/)
 })
 
 test('inspect follows a path', async (t) => {

@@ -51,6 +51,128 @@ test('a full memory file system is an error that can be caught', (t) => {
   }
 })
 
+test('another process that fills the disk costs a commit nothing but its own failure', async (t) => {
+  const { puppet } = await import('./fixtures/puppet.js')
+  const dir = folder()
+  const mounted = linuxRoot && spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', dir]).status === 0
+  if (!mounted) {
+    rmSync(dir, { recursive: true })
+    t.log('skipped: a tmpfs cannot be mounted here')
+    return t.pass()
+  }
+  try {
+    // grows in steps of 64 KiB, towards more than there is
+    const heap = Heap.create('grows', { dir, size: '64KiB', maxSize: '15MiB', maxParticipants: 4 })
+    heap.root.list = []
+    heap.root.count = 0
+    const committed = []
+    let refused = 0
+    /** One transaction that needs memory: whether it went through. */
+    const step = () => {
+      const text = String.fromCharCode(97 + (committed.length % 26)).repeat(40_000)
+      try {
+        heap.transaction(() => {
+          heap.root.count++
+          heap.root.list.push(text)
+        })
+      } catch (error) {
+        t.is(error.code, 'ERR_COHEAP_OUT_OF_MEMORY')
+        t.regex(error.message, /: No space left on device \(os error 28\)$/)
+        refused++
+        return false
+      }
+      committed.push(text)
+      return true
+    }
+    const other = await puppet()
+    t.teardown(() => other.child.kill('SIGKILL'))
+    const hog = async (_, file) => {
+      const { closeSync, openSync, writeSync } = await import('node:fs')
+      const fd = openSync(file, 'w')
+      try {
+        for (const bytes of [65_536, 4096]) {
+          try {
+            for (;;) writeSync(fd, Buffer.alloc(bytes))
+          } catch (error) {
+            if (error.code !== 'ENOSPC') throw error
+          }
+        }
+      } finally {
+        closeSync(fd)
+      }
+    }
+    const file = join(dir, 'hog')
+    for (let round = 0; round < 10; round++) {
+      // while it fills the disk
+      let full = false
+      const filling = other.run(hog, file).finally(() => (full = true))
+      for (let i = 0; i < 3 && !full; i++) {
+        step()
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      await filling
+      while (step()) {
+        // what was allocated before is used up
+      }
+      t.is(heap.root.count, committed.length)
+      rmSync(file)
+      t.true(step())
+    }
+    t.true(refused >= 10)
+    t.deepEqual(heap.verify(), [])
+    const seen = await puppet('grows', { dir })
+    t.deepEqual(await seen.run(({ root }) => [root.count, [...root.list]]), [committed.length, committed])
+    await seen.end()
+    await other.end()
+    heap.close()
+  } finally {
+    spawnSync('umount', ['--lazy', dir])
+    rmSync(dir, { recursive: true })
+  }
+})
+
+test('all transaction slots: who begins one more is told, and everything else goes on', async (t) => {
+  const { puppet } = await import('./fixtures/puppet.js')
+  const heap = Heap.create()
+  const full = { code: 'ERR_COHEAP_TOO_MANY_PARTICIPANTS', message: 'all transaction slots are in use (1022)' }
+  const other = await puppet()
+  t.teardown(() => other.child.kill('SIGKILL'))
+  const join = ({ Heap }, name) => {
+    try {
+      Heap.open(name).close()
+    } catch ({ code, message }) {
+      return { code, message }
+    }
+  }
+  const open = []
+  t.throws(() => {
+    for (;;) open.push(heap.begin())
+  }, full)
+  // one is this thread's own
+  t.is(open.length, 1021)
+  await t.throwsAsync(
+    heap.transactionAsync(() => 1),
+    full,
+  )
+  t.deepEqual(await other.run(join, heap.name), full)
+  heap.root.list = [1, { a: 'a text' }]
+  heap.transaction(() => (heap.root.list[1].a = heap.root.list.push(3)))
+  t.true(heap.channel('c').tryPut(1) === 1 && heap.channel('c').tryTake() === 1)
+  open[7].run(() => (heap.root.n = 5))
+  open[7].commit()
+  t.is(heap.root.n, 5)
+  // one is free now
+  t.is(await other.run(join, heap.name), undefined)
+  t.is(await heap.transactionAsync(() => ++heap.root.n), 6)
+  open[7].restart()
+  t.throws(() => heap.begin(), full)
+  for (const tx of open) tx.abort()
+  heap.begin().abort()
+  t.deepEqual(heap.verify(), [])
+  await other.end()
+  heap.close()
+})
+
 /** The segment's file in a folder of one's own. */
 function segmentIn(dir) {
   const files = readdirSync(dir, { recursive: true })

@@ -19,7 +19,7 @@ const CODES = [
   'ERR_COHEAP_CORRUPT',
   /** The heap has been closed in this thread. */
   'ERR_COHEAP_CLOSED',
-  /** The heap (`maxSize`) or the memory file system is full. The operation was undone as a whole. */
+  /** The heap (`maxSize`), the memory file system, or another limit that the message names was met. The operation was undone as a whole. */
   'ERR_COHEAP_OUT_OF_MEMORY',
   /** More threads than `maxParticipants` use the heap, or one of them has too many open transactions. */
   'ERR_COHEAP_TOO_MANY_PARTICIPANTS',

@@ -26,7 +26,16 @@ const LONGEST_TEXT = 200
 
 /** The lines; `path` is what the value is called. */
 export function* tree(value: unknown, path: string, limits: Limits): Generator<string> {
-  yield* walk({ label: path, read: () => value }, '', '', limits.depth, limits, new Map(), path)
+  const lines = walk({ label: path, read: () => value }, '', '', limits.depth, limits, new Map(), path)
+  for (const line of lines) yield printable(line)
+}
+
+/** What a terminal would obey (controls, also those of Latin-1, and changes of direction), and line ends, as escapes. */
+function printable(line: string): string {
+  // eslint-disable-next-line no-control-regex
+  return line.replace(/[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  })
 }
 
 function* walk(
@@ -94,13 +103,23 @@ function counted(n: number, one: string, many = `${one}s`): string {
   return `${n} ${n === 1 ? one : many}`
 }
 
+function quoted(text: string): string {
+  if (text.length <= LONGEST_TEXT) return JSON.stringify(text)
+  return `${JSON.stringify(text.slice(0, LONGEST_TEXT))}… ${counted(text.length, 'character')}`
+}
+
+/** On one line, and not too long a one. */
+function short(text: string): string {
+  const line = text.replace(/\s*\n\s*/g, ' ')
+  return line.length <= LONGEST_TEXT ? line : `${line.slice(0, LONGEST_TEXT)}… ${counted(line.length, 'character')}`
+}
+
 function describe(value: unknown): string {
-  if (typeof value === 'string') {
-    if (value.length <= LONGEST_TEXT) return JSON.stringify(value)
-    return `${JSON.stringify(value.slice(0, LONGEST_TEXT))}… ${counted(value.length, 'character')}`
-  }
+  if (typeof value === 'string') return quoted(value)
+  if (typeof value === 'bigint') return short(`${value}n`)
+  if (typeof value === 'symbol') return short(String(value))
   if (value === null || typeof value !== 'object') return inspect(value)
-  if (value instanceof Error) return oneLine(String(value))
+  if (value instanceof Error) return short(String(value))
   if (value instanceof SharedMap) return `Map, ${counted(value.size, 'entry', 'entries')}`
   if (value instanceof SharedSet) return `Set, ${counted(value.size, 'value')}`
   if (types.isTypedArray(value)) {
@@ -113,11 +132,7 @@ function describe(value: unknown): string {
   if (Array.isArray(value)) return `${frozen}array, ${counted(value.length, 'element')}`
   if (isContainer(value)) return `${frozen}object, ${counted(Reflect.ownKeys(value).length, 'key')}`
   // a Date, an Error and the like: a copy
-  return oneLine(inspect(value, { depth: 0, breakLength: Infinity }))
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, ' ')
+  return short(inspect(value, { depth: 0, breakLength: Infinity }))
 }
 
 function membersOf(value: object, most: number): { shown: Member[]; left: number } {
@@ -136,12 +151,7 @@ function membersOf(value: object, most: number): { shown: Member[]; left: number
     return { shown, left: Math.max(0, value.size - shown.length) }
   }
   const property = (key: string | symbol) => ({
-    label:
-      typeof key === 'string' && /^[\w$-]+$/.test(key)
-        ? key
-        : typeof key === 'string'
-          ? JSON.stringify(key)
-          : String(key),
+    label: typeof key === 'symbol' ? short(String(key)) : /^[\w$-]{1,200}$/.test(key) ? key : quoted(key),
     read: () => Reflect.get(value, key) as unknown,
   })
   if (Array.isArray(value) && value.length > LONG) {

@@ -27,12 +27,17 @@ const MOST: usize = 1000;
 /// seems wrong is looked at again, and told only if it was wrong each of 8 times. Never fails, whatever the
 /// segment holds. Takes about as long as reading the heap once, if it is sound and at rest.
 pub fn verify(segment: &Arc<Segment>) -> Vec<Violation> {
-    let mut found = look(segment);
+    lasting(|| look(segment))
+}
+
+/// What each of several looks has found; as many looks as it takes until nothing is left, at most [`LOOKS`].
+fn lasting(mut look: impl FnMut() -> Vec<Violation>) -> Vec<Violation> {
+    let mut found = look();
     for _ in 1..LOOKS {
         if found.is_empty() {
             break;
         }
-        let again: HashSet<Violation> = look(segment).into_iter().collect();
+        let again: HashSet<Violation> = look().into_iter().collect();
         found.retain(|violation| again.contains(violation));
     }
     found
@@ -99,4 +104,66 @@ fn wrong(segment: &Segment, reference: Reference) -> Option<&'static str> {
     // Relaxed: compared only
     let kind = segment.word(at + 8).map_or(0, |word| Word1(word.load(Relaxed)).kind());
     (cell.tag().map(|tag| tag as u8) != Some(kind)).then_some("a reference to a block of another type")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Data, Heap, Options};
+
+    /// A live heap of which a part is wrong in some of the looks, as in one that is being changed.
+    #[test]
+    fn only_what_is_wrong_in_every_look_is_told() {
+        let name = format!("verify-{}", std::process::id());
+        let options = Options { size: 1, max_size: 8 << 20, max_participants: 4, ..Options::default() };
+        let heap = Heap::create(&name, &options).unwrap();
+        for key in ["first", "second"] {
+            heap.root().set(key, Data::object([("text", Data::from("a text of some length"))])).unwrap();
+        }
+        let segment = heap.segment();
+        let members = |at| {
+            let mut found = Vec::new();
+            let mut add = |reference| {
+                if let Reference::Cell(cell) = reference {
+                    found.push(cell.offset());
+                }
+            };
+            refs::for_each_ref(&segment, at, &mut add).unwrap();
+            found
+        };
+        // word 1 of the blocks of two texts in two objects, which says of what type they are
+        let objects = members(crate::open::root_cell(&segment).unwrap().offset());
+        let places: Vec<Off> = objects.iter().map(|&at| members(at)[0] + 8).collect();
+        let words = [places[0], places[1]].map(|at| segment.word(at).unwrap());
+        let sound = words.map(|word| word.load(Relaxed));
+        // in look `n` the texts of `wrong(n)` are no texts; gives the number of looks and what is told in the end
+        let run = |wrong: &dyn Fn(usize) -> [bool; 2]| {
+            let mut looks = 0;
+            let told = lasting(|| {
+                looks += 1;
+                for (i, is_wrong) in wrong(looks).into_iter().enumerate() {
+                    words[i].store(if is_wrong { u64::MAX } else { sound[i] }, Relaxed);
+                }
+                let found = look(&segment);
+                assert_eq!(found.is_empty(), wrong(looks) == [false; 2], "{found:?}");
+                // others write meanwhile
+                heap.root().set("count", looks as f64).unwrap();
+                found
+            });
+            (looks, told.len())
+        };
+        assert_eq!(run(&|_| [false, false]), (1, 0));
+        for last in 1..LOOKS {
+            assert_eq!(run(&|n| [n <= last, false]), (last + 1, 0));
+        }
+        assert_eq!(run(&|n| [n % 2 == 1, n % 2 == 0]), (2, 0), "another each time");
+        let (looks, lasting) = run(&|_| [true, false]);
+        let (more_looks, more) = run(&|n| [true, n > 1]);
+        assert!(looks == LOOKS && more_looks == LOOKS && lasting > 0);
+        assert_eq!(more, lasting, "what came later is not told");
+        let (_, both) = run(&|_| [true, true]);
+        assert!(both > lasting);
+        assert_eq!(run(&|_| [false, false]), (1, 0));
+        assert_eq!(verify(&segment), []);
+    }
 }

@@ -341,9 +341,13 @@ impl Channel {
     }
 
     /// Closes the channel: takers drain it, then get `ERR_COHEAP_CHANNEL_CLOSED`; putters get it at once. `false` if it was
-    /// closed before. Inside a transaction: a FIFO channel is closed at once, whatever becomes of the transaction, and its
-    /// own earlier puts there make its commit fail; a LIFO channel is closed by its commit.
+    /// closed before. `ERR_COHEAP_INVALID_ARGUMENT` inside a transaction: a ring that is sealed cannot be opened again.
     pub fn close(&self, ctx: &mut Ctx) -> Res<bool> {
+        if ctx.in_transaction() {
+            let refused =
+                Error::new(Code::InvalidArgument, "a channel cannot be closed inside a transaction");
+            return Err(refused.into());
+        }
         let closed = if self.lifo {
             ctx.write(|m| stack::close(m, self.at))?
         } else {
@@ -353,11 +357,7 @@ impl Channel {
             record.sealed.store(1, SeqCst);
             closed
         };
-        if self.lifo && ctx.in_transaction() {
-            self.stack_changed(ctx)?;
-        } else {
-            self.wake(&Woken { takers: true, putters: true });
-        }
+        self.wake(&Woken { takers: true, putters: true });
         Ok(closed)
     }
 

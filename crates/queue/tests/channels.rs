@@ -227,27 +227,18 @@ fn a_closed_channel_is_drained_and_then_ends() {
 }
 
 #[test]
-fn closing_in_a_transaction_is_at_once_or_in_a_lifo_channel_its_commits_business() {
+fn a_channel_cannot_be_closed_inside_a_transaction() {
     both(|lifo| {
         let segment = segment();
-        let (mut ctx, mut other) = (join(&segment), join(&segment));
+        let mut ctx = join(&segment);
         let sut = Channel::open(&mut ctx, "jobs", None, lifo).unwrap();
-        let mut close_in = |commits: bool| {
-            let t = ctx.begin(TxnOptions::default()).unwrap();
-            ctx.enter(t).unwrap();
-            let closed = sut.close(&mut ctx).unwrap();
-            ctx.leave();
-            if commits {
-                ctx.commit(t).unwrap()
-            } else {
-                ctx.abort(t)
-            }
-            closed
-        };
-        assert!(close_in(false));
-        assert_eq!(sut.is_closed(&mut other), Ok(!lifo));
-        assert_eq!(close_in(true), lifo);
-        assert_eq!(sut.is_closed(&mut other), Ok(true));
+        let t = ctx.begin(TxnOptions::default()).unwrap();
+        assert_eq!(code(sut.close(&mut ctx)), Code::InvalidArgument);
+        // the transaction goes on
+        assert!(put(&sut, &mut ctx, 1.0));
+        ctx.commit(t).unwrap();
+        assert_eq!((sut.is_closed(&mut ctx), sut.len(&mut ctx)), (Ok(false), Ok(1)));
+        assert_eq!(sut.close(&mut ctx), Ok(true));
     });
 }
 

@@ -116,6 +116,15 @@ impl Error {
         Error::at(Code::Corrupt, what, at)
     }
 
+    /// There are no versions left for another change.
+    #[cold]
+    pub const fn used_up() -> Self {
+        Error::new(
+            Code::OutOfMemory,
+            "the heap's version clock is used up: it can be read, and copied to a new heap",
+        )
+    }
+
     /// The offset that it is about, 0 if it is about something else.
     pub fn offset(&self) -> u64 {
         if let About::At(at) = self.about { at } else { 0 }

@@ -14,8 +14,11 @@ pub const FREE: u16 = 1023;
 /// Slots are numbered from 1 to this.
 pub const MAX_SLOTS: u16 = 1022;
 
-/// No write gives a word this version or a later one: the heap has to be opened alone and renumbered.
+/// No word has this version or a later one: of the 48 bits the last is never needed, so that versions can be added to.
 pub const LAST_VERSION: u64 = 1 << 47;
+/// Writes are refused from this version on. What is under way then, roll-backs, and the blocks of those who only read may
+/// still take some of the million that are left.
+pub const LAST_WRITE: u64 = LAST_VERSION - (1 << 20);
 
 const WAITERS: u64 = 1 << 49;
 const VERSION_MASK: u64 = (1 << 48) - 1;

@@ -16,7 +16,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 
 use coheap_segment::word::{LAST_VERSION, Word1};
-use coheap_segment::{Code, Error, Off, Result, SLAB, Segment, Word};
+use coheap_segment::{Error, Off, Result, SLAB, Segment, Word};
 
 use crate::bitmap::BitmapWord;
 use crate::classes::{RUN, RUN_HEAD};
@@ -40,7 +40,7 @@ pub(crate) fn alloc(directory: &Directory<'_>, participant: u16, bytes: u64) -> 
         return Err(full);
     }
     if directory.segment.clock() >= LAST_VERSION {
-        return Err(Error::new(Code::Version, "the version clock is used up"));
+        return Err(Error::used_up());
     }
     let first = if n == 1 {
         directory.claim_one(participant)?

@@ -135,6 +135,7 @@ impl TxnMem<'_> {
             if e.used && seen.version() != e.version {
                 return Err(self.t.invalid());
             }
+            check_version(self.segment, seen.version())?;
             let t = &*self.t;
             let mine = Word::new(t.slot.id, t.slot.tag(), seen.version(), true).with_waiters(seen.waiters());
             // AcqRel: as in `prepare`.
@@ -157,6 +158,9 @@ impl TxnMem<'_> {
 
     /// Step 5: from here on others see that we are about to decide.
     fn prepare(&mut self) -> Res<()> {
+        // Words were checked when they were reserved. This is for the clock, which each attempt moves from here on: no more of
+        // them than there are slots can be past this.
+        check_version(self.segment, 0)?;
         let t = &*self.t;
         let record = t.slot.record;
         let preparing = t.slot.status(Status::Preparing);
@@ -190,7 +194,6 @@ impl TxnMem<'_> {
                     Err(_) => return Err(Fault::Aborted),
                 }
             }
-            check_version(e.version, e.guard)?;
             newest = newest.max(e.version);
         }
         // From here on plain reads no longer pass us (see `Holder::has_drawn`): what parties look at, and the clock, decide our
@@ -208,7 +211,6 @@ impl TxnMem<'_> {
         // AcqRel: Release pairs with the Acquire of who samples the clock: a snapshot at or after `wv` sees our C's.
         let clock = self.segment.header().clock.fetch_add(1, AcqRel).min(LAST_VERSION);
         let wv = clock.max(newest) + 1;
-        check_version(wv, 0)?;
         record.wv.store(wv, Relaxed);
         barrier::fence_after_rmw();
         self.validate()?;

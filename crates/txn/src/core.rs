@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::time::Duration;
 
-use coheap_segment::word::LAST_VERSION;
-use coheap_segment::{Code, Error, Off, Participant, ParticipantRecord, Result, Segment, SlotRecord};
+use coheap_segment::word::{LAST_VERSION, LAST_WRITE};
+use coheap_segment::{Error, Off, Participant, ParticipantRecord, Result, Segment, SlotRecord};
 use coheap_slab::Allocator;
 
 use crate::barrier;
@@ -100,18 +100,14 @@ pub(crate) fn next_version(segment: &Segment, old: u64) -> u64 {
     segment.clock().max(old) + 1
 }
 
-/// Refuses to write over the last version.
+/// `ERR_COHEAP_OUT_OF_MEMORY` for a word of this version if there are no versions left for its next. To be called before C
+/// is set: who clears C gives the word another version.
 #[inline(always)]
-pub(crate) fn check_version(version: u64, guard: Off) -> Res<()> {
-    if version + 2 >= LAST_VERSION {
-        return Err(version_error(guard));
+pub(crate) fn check_version(segment: &Segment, version: u64) -> Res<()> {
+    if next_version(segment, version) >= LAST_WRITE {
+        return Err(Fault::Error(Error::used_up()));
     }
     Ok(())
-}
-
-#[cold]
-fn version_error(guard: Off) -> Fault {
-    Fault::Error(Error::at(Code::Version, "the version clock is used up", guard))
 }
 
 /// Advances the clock to a version that was met (CAS-max) and gives the clock. `ERR_COHEAP_CORRUPT` for a version

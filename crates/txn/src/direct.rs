@@ -116,7 +116,7 @@ impl<'a> DirectMem<'a> {
         if seen.owner() != NOBODY {
             return Err(Fault::Again);
         }
-        check_version(seen.version(), self.guard)?;
+        check_version(self.segment, seen.version())?;
         let record = self.slot.record;
         record.intent[0].store(self.guard, Relaxed);
         // Release: who sees DIRECT sees the intent. The CAS below (Release) comes after it: who sees our C sees DIRECT.

@@ -35,7 +35,6 @@ impl TxnMem<'_> {
     #[inline]
     pub(crate) fn lock(&mut self, i: usize) -> Res<()> {
         self.list(i)?;
-        let guard = self.t.entries.items()[i].guard;
         loop {
             let (t, e) = (&*self.t, &self.t.entries.items()[i]);
             let seen = Word(e.word.load(Acquire));
@@ -46,7 +45,7 @@ impl TxnMem<'_> {
             if e.used && seen.version() != e.version {
                 return Err(self.t.invalid());
             }
-            check_version(seen.version(), guard)?;
+            check_version(self.segment, seen.version())?;
             let mine = Word::new(t.slot.id, t.slot.tag(), seen.version(), false).with_waiters(seen.waiters());
             // AcqRel: Release see above; Acquire pairs with the last release of the word.
             if e.word.compare_exchange(seen.0, mine.0, AcqRel, Relaxed).is_err() {

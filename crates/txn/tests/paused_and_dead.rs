@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use coheap_segment::{Code, Off, Participant, Segment, SlotRecord, Status, StatusWord, Word};
-use coheap_txn::{Fault, Guard, LAST_VERSION, Reads, TxnOptions};
+use coheap_txn::{Fault, Guard, Reads, TxnOptions};
 
 /// A participant that stands still.
 struct Stopped {
@@ -155,9 +155,9 @@ fn a_version_that_cannot_be_is_corrupt_and_the_last_one_is_not_written() {
     let heap = heap();
     let mut ctx = join(&heap);
     let x = object(&mut ctx, 1, 1);
-    heap.word(x).unwrap().store(Word::new(0, 0, LAST_VERSION - 1, false).0, SeqCst);
+    heap.word(x).unwrap().store(Word::new(0, 0, coheap_segment::word::LAST_VERSION - 1, false).0, SeqCst);
     let is = |r: Result<(), Fault>, code| matches!(r, Err(Fault::Error(e)) if e.code == code);
-    assert!(is(add(&mut ctx, x, 1), Code::Version));
+    assert!(is(add(&mut ctx, x, 1), Code::OutOfMemory));
     assert!(is(ctx.transaction(TxnOptions::default(), |ctx| get(ctx, x)).map(|_| ()), Code::Corrupt));
     assert_eq!(get(&mut ctx, x), Ok(1));
 }

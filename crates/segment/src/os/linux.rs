@@ -210,7 +210,11 @@ impl Os for Object {
                 _ => Error::new(Code::OutOfMemory, WHAT),
             })?;
         // a failure up to here removes the object again: the mapping is its owner
-        let file = Object::open(&path, 0, 0).map_err(|e| refused(WHAT, &e))?;
+        let file = Object::open(&path, 0, 0).map_err(|e| match e.raw_os_error() {
+            // removed by its name meanwhile: whoever wants it looks again
+            Some(libc::ENOENT) => Error::new(Code::Exists, "the name changes hands"),
+            _ => refused(WHAT, &e),
+        })?;
         mapping.set_owner(false);
         Object::new(file, path, Mapping::Named(mapping))
     }
