@@ -11,8 +11,9 @@ use coheap_heap::segment::{Segment, Status, StatusWord, Word};
 use coheap_heap::txn::{self, Ctx, Guard, TxnOptions};
 use coheap_heap::{Code, Data, Deaths, Heap, Options};
 
+use crate::common::nothing_is_left;
 use crate::worker::start;
-use crate::world::{Dice, Name, World, nothing_is_left};
+use crate::world::{Dice, Name, World};
 
 /// A role's word, of a process that never was: row 200 in its ninth generation.
 const NOBODY: u64 = 1 << 63 | 9 << 8 | 200;

@@ -6,6 +6,8 @@
 mod book;
 mod by_hand;
 mod clock;
+#[path = "../common/mod.rs"]
+mod common;
 mod floor;
 mod storm;
 mod verdict;

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use coheap_heap::{Heap, Options, Stats};
 
 use crate::book::{self, Book, Entry};
+use crate::common::nothing_is_left;
 use crate::floor::garbage;
 use crate::verdict::{Evidence, Verdict};
 use crate::weather::{Folder, PATIENCE, Report, Weather};
-use crate::world::{Actor, Dice, Name, World, nothing_is_left};
+use crate::world::{Actor, Dice, Name, World};
 
 /// Workers at a time.
 const PROCESSES: usize = 8;

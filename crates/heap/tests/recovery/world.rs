@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use coheap_heap::segment::Word;
 use coheap_heap::{Array, Channel, Code, Data, Error, Heap, Map, Record, Result, TxnOptions, Value};
 use coheap_history::{Operation, Step};
 
@@ -576,29 +575,4 @@ impl World {
         }
         Ok(left)
     }
-}
-
-/// Nothing is left of the dead: no row, no slot, no reservation.
-pub fn nothing_is_left(heap: &Heap) {
-    let segment = heap.segment();
-    assert!(heap.participants().iter().all(|p| p.own), "{:?}", heap.participants());
-    let own: HashSet<u64> =
-        heap.participants().iter().map(|p| (p.generation as u64) << 32 | p.id as u64).collect();
-    for slot in 1..=segment.plan().slots as u16 {
-        let record = segment.slot(slot).unwrap();
-        let claimed = record.claimed.load(Ordering::SeqCst);
-        assert!(claimed == 0 || own.contains(&claimed), "slot {slot} is still {claimed:x}'s");
-        assert_eq!(record.recoverer.load(Ordering::SeqCst), 0);
-    }
-    let processes = (0..256).filter(|&row| segment.process(row).state.load(Ordering::SeqCst) as u32 != 0);
-    assert_eq!(processes.count(), 1);
-    coheap_heap::slab::for_each_block(&segment, |at, _| {
-        let word = Word(segment.word(at).unwrap().load(Ordering::SeqCst));
-        assert!(
-            word.is_free() || word.owner() == 0 && !word.changing(),
-            "{at:#x} is still {}'s",
-            word.owner()
-        );
-    });
-    assert_eq!(heap.verify(), []);
 }

@@ -1,0 +1,276 @@
+//! Deaths and pauses of one operation.
+
+use std::time::Duration;
+
+use crate::case::{Case, helped_none};
+use crate::helper::Helper;
+use crate::operations::{arrive, sweep};
+use crate::setting::Action;
+use crate::tracee::{Failure, Point, Reached, wrong};
+use crate::witness::Manner;
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Of each operation some of the states in which it can die.
+    Sample,
+    /// All states, and all boundaries counted.
+    States,
+    /// All boundaries.
+    Boundaries,
+}
+
+/// What was tried.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// States that others can tell apart.
+    pub states: usize,
+    /// Boundaries between instructions, if they were counted.
+    pub boundaries: usize,
+    /// Deaths, and what was found of the operation.
+    pub deaths: usize,
+    /// Different states among them.
+    pub distinct: usize,
+    /// Found undone.
+    pub before: usize,
+    /// Found done.
+    pub after: usize,
+    /// Deaths of who recovered a dead one.
+    pub second: usize,
+    /// Pauses.
+    pub pauses: usize,
+    /// In which the witness had to wait.
+    pub waited: usize,
+}
+
+impl Tally {
+    /// Sums up.
+    pub fn add(&mut self, other: &Tally) {
+        self.states += other.states;
+        self.boundaries += other.boundaries;
+        self.deaths += other.deaths;
+        self.distinct += other.distinct;
+        self.before += other.before;
+        self.after += other.after;
+        self.second += other.second;
+        self.pauses += other.pauses;
+        self.waited += other.waited;
+    }
+}
+
+/// Numbers that can be had again.
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// Below `n`.
+    pub fn roll(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
+    }
+
+    /// Up to `n` different numbers below `of`, in order.
+    pub fn choose(&mut self, n: usize, of: usize) -> Vec<usize> {
+        let mut left: Vec<usize> = (0..of).collect();
+        while left.len() > n {
+            left.swap_remove(self.roll(left.len()));
+        }
+        left.sort_unstable();
+        left
+    }
+}
+
+/// Kills, and pauses, in one operation.
+pub fn campaign(case: &Case, extent: Extent, dice: &mut Dice) -> Result<Tally, Failure> {
+    // before each event, and at the end
+    let mut tally = Tally { states: case.events + 1, ..Tally::default() };
+    let (few, pauses, seconds) = match extent {
+        Extent::Sample => (6, 2, 1),
+        Extent::States => (usize::MAX, usize::MAX, 2),
+        Extent::Boundaries => (usize::MAX, usize::MAX, 5),
+    };
+    for n in dice.choose(few, tally.states) {
+        tally.distinct += 1;
+        let turn = dice.roll(3);
+        let manners = if extent == Extent::Sample { &Manner::ALL[turn..=turn] } else { &Manner::ALL[..] };
+        for &manner in manners {
+            death(case, Point::before(n), manner, &mut tally)?;
+        }
+    }
+    for n in dice.choose(pauses, tally.states) {
+        pause(case, Point::before(n), &mut tally)?;
+    }
+    for n in dice.choose(seconds, tally.states) {
+        second_deaths(case, n, extent, dice, &mut tally)?;
+    }
+    if extent != Extent::Sample {
+        let counts = count(case)?;
+        tally.boundaries = counts.iter().map(|steps| steps + 1).sum();
+        if extent == Extent::Boundaries {
+            for (events, &steps) in counts.iter().enumerate() {
+                for steps in 0..=steps {
+                    let point = Point { events, steps: Some(steps) };
+                    death(case, point, Manner::ALL[dice.roll(3)], &mut tally)?;
+                }
+            }
+        }
+    }
+    Ok(tally)
+}
+
+fn at<T>(what: impl Fn() -> String, result: Result<T, Failure>) -> Result<T, Failure> {
+    result.map_err(|failure| match failure {
+        Failure::Wrong(text) => Failure::Wrong(format!("{}: {text}", what())),
+        other => other,
+    })
+}
+
+fn found(answer: Result<String, String>, tally: &mut Tally) -> Result<(), Failure> {
+    match answer {
+        Ok(found) if found == "before" => tally.before += 1,
+        Ok(_) => tally.after += 1,
+        Err(text) => return Err(Failure::Wrong(text)),
+    }
+    Ok(())
+}
+
+/// One death, at that point.
+pub fn death(case: &Case, point: Point, manner: Manner, tally: &mut Tally) -> Result<(), Failure> {
+    at(|| format!("killed at {point:?}, {manner:?}"), death_with(case, point, manner, &|_| Ok(()), tally))
+}
+
+/// One death; `meddle` does something before anybody recovers.
+pub fn death_with(
+    case: &Case,
+    point: Point,
+    manner: Manner,
+    meddle: &dyn Fn(&Case) -> Result<(), Failure>,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    case.place()?;
+    let mut witness = case.witness(manner, 1)?;
+    let mut tracee = case.start()?;
+    tracee.run_to(point)?;
+    tracee.kill()?;
+    meddle(case)?;
+    witness.go(0);
+    tally.deaths += 1;
+    found(witness.answer(), tally)
+}
+
+/// So long a witness may need for its operation beside one that is paused, before it is asked whether it has to wait.
+const A_WHILE: Duration = Duration::from_millis(30);
+/// So many times: then it hangs.
+const LOOKS: u32 = 1000;
+
+fn pause(case: &Case, point: Point, tally: &mut Tally) -> Result<(), Failure> {
+    at(|| format!("paused at {point:?}"), pause_at(case, point, tally))
+}
+
+fn pause_at(case: &Case, point: Point, tally: &mut Tally) -> Result<(), Failure> {
+    case.place()?;
+    let mut witness = case.witness_of_pause()?;
+    let mut tracee = case.start()?;
+    tracee.run_to(point)?;
+    witness.go(0);
+    tally.pauses += 1;
+    let waits = |witness: &Helper| {
+        for _ in 0..LOOKS {
+            if witness.has_spoken(A_WHILE) {
+                return Ok(false);
+            }
+            if case.operation.shuts_gate || case.is_deciding()? {
+                return Ok(true);
+            }
+        }
+        Err(Failure::Wrong("one that has decided nothing holds up the witness".to_owned()))
+    };
+    tally.waited += usize::from(waits(&witness)?);
+    let took_effect = match tracee.finish()? {
+        0 => 1,
+        1 => 0,
+        code => return Err(Failure::Wrong(format!("it learned of the pause and failed: {code}"))),
+    };
+    witness.ready().or_else(helped_none)?;
+    witness.go(took_effect);
+    witness.answer().map(drop).map_err(Failure::Wrong)
+}
+
+/// Kills one, and then the one who recovers it.
+fn second_deaths(
+    case: &Case,
+    n: usize,
+    extent: Extent,
+    dice: &mut Dice,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    let recoveries: [(&str, Start); 2] = [("sweeps", sweep), ("arrives", arrive)];
+    let (name, start) = recoveries[dice.roll(2)];
+    let what = || format!("killed before event {n}, and then the one who {name}");
+    let events = at(what, second_death(case, n, start, usize::MAX, Manner::Buries, tally))?;
+    let few = match extent {
+        Extent::Sample => 2,
+        Extent::States => 40,
+        Extent::Boundaries => usize::MAX,
+    };
+    for m in dice.choose(few, events + 1) {
+        let manner = Manner::ALL[dice.roll(3)];
+        let what = || {
+            format!("killed before event {n}, and then the one who {name} before its event {m}, {manner:?}")
+        };
+        at(what, second_death(case, n, start, m, manner, tally))?;
+    }
+    Ok(())
+}
+
+type Start = fn(&crate::setting::Setting) -> coheap_heap::Result<Action>;
+
+/// How many events the second one has had.
+fn second_death(
+    case: &Case,
+    n: usize,
+    start: Start,
+    m: usize,
+    manner: Manner,
+    tally: &mut Tally,
+) -> Result<usize, Failure> {
+    case.place()?;
+    let mut witness = case.witness(manner, 2)?;
+    // it is there when the first one dies
+    let mut second = case.trace(start)?;
+    let mut first = case.start()?;
+    first.run_to(Point::before(n))?;
+    first.kill()?;
+    let reached = second.run_to(Point::before(m))?;
+    second.kill()?;
+    witness.go(0);
+    tally.second += 1;
+    found(witness.answer(), tally)?;
+    Ok(match reached {
+        Reached::Point => m,
+        Reached::End(events) => events,
+    })
+}
+
+/// Steps through the operation: the instructions before each event. That nothing but events changes what others can see
+/// is looked at after each of them.
+fn count(case: &Case) -> Result<Vec<usize>, Failure> {
+    case.place()?;
+    let mut witness = case.witness(Manner::Buries, 1)?;
+    let mut tracee = case.start()?;
+    let view = case.setting.view().or_else(|error| wrong(error.to_string()))?;
+    let mut before = view.bytes().to_vec();
+    let mut unseen = 0;
+    let counts = tracee.step_through(&mut |event| {
+        let now = view.bytes();
+        if *now != before[..] {
+            unseen += usize::from(!event);
+            before = now.to_vec();
+        }
+    })?;
+    tracee.kill()?;
+    witness.go(0);
+    witness.answer().map_err(Failure::Wrong)?;
+    if unseen == 0 { Ok(counts) } else { wrong(format!("{unseen} changes that were no events")) }
+}
