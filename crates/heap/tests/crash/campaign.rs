@@ -81,14 +81,14 @@ impl Dice {
     }
 }
 
-/// Kills, and pauses, in one operation.
-pub fn campaign(case: &Case, extent: Extent, dice: &mut Dice) -> Result<Tally, Failure> {
+/// Kills, and pauses, in one operation: in `most` of its states at most.
+pub fn campaign(case: &Case, extent: Extent, most: usize, dice: &mut Dice) -> Result<Tally, Failure> {
     // before each event, and at the end
     let mut tally = Tally { states: case.events + 1, ..Tally::default() };
     let (few, pauses, seconds) = match extent {
         Extent::Sample => (6, 2, 1),
-        Extent::States => (usize::MAX, usize::MAX, 2),
-        Extent::Boundaries => (usize::MAX, usize::MAX, 5),
+        Extent::States => (most, most, 2),
+        Extent::Boundaries => (most, most, 5),
     };
     for n in dice.choose(few, tally.states) {
         tally.distinct += 1;

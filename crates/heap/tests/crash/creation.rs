@@ -87,14 +87,19 @@ fn deaths(setting: &Setting, points: &[usize], tally: &mut Tally) -> std::result
     Ok(events)
 }
 
-/// Kills creators.
-pub fn campaign(persist: bool, extent: Extent, dice: &mut Dice) -> std::result::Result<Tally, Failure> {
+/// Kills creators: in `most` of the states at most.
+pub fn campaign(
+    persist: bool,
+    extent: Extent,
+    most: usize,
+    dice: &mut Dice,
+) -> std::result::Result<Tally, Failure> {
     let mut setting = Setting::new();
     setting.options.persist = persist;
     let mut tally = Tally::default();
     let events = deaths(&setting, &[usize::MAX], &mut tally)?;
     tally.states = events + 1;
-    let (few, seconds) = if extent == Extent::Sample { (5, 1) } else { (usize::MAX, 40) };
+    let (few, seconds) = if extent == Extent::Sample { (5, 1) } else { (most, 40) };
     for n in dice.choose(few, tally.states) {
         tally.distinct += 1;
         deaths(&setting, &[n], &mut tally)?;

@@ -10,7 +10,8 @@
 //! cargo test -p coheap-heap --test crash      a sample of the deaths, pauses and second deaths of each operation
 //! npm run prove:crash                         (--states) a death in each state, a pause, and all boundaries counted
 //! npm run prove:crash -- --all                and a death at every boundary
-//!     --seed N    another sample        TEXT  only operations whose names contain it
+//!     --seed N    another sample        --most N  no more states of each operation
+//!     TEXT        only operations whose names contain it
 //! ```
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

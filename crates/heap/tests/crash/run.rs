@@ -13,22 +13,29 @@ use crate::tracee::{Failure, wrong};
 struct Wish {
     extent: Extent,
     seed: u64,
+    /// States of each operation, at most.
+    most: usize,
     names: Vec<String>,
     list: bool,
 }
 
+fn number(of: &str, text: Option<String>) -> u64 {
+    text.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{of} takes a number"))
+}
+
 fn wish(arguments: impl Iterator<Item = String>) -> Wish {
-    let mut wish = Wish { extent: Extent::Sample, seed: 0x5eed_c0de, names: Vec::new(), list: false };
+    let mut wish =
+        Wish { extent: Extent::Sample, seed: 0x5eed_c0de, most: usize::MAX, names: Vec::new(), list: false };
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--all" => wish.extent = Extent::Boundaries,
             "--states" => wish.extent = Extent::States,
             "--list" => wish.list = true,
-            "--seed" => {
-                wish.seed =
-                    arguments.next().and_then(|text| text.parse().ok()).expect("--seed takes a number");
-            }
+            "--seed" => wish.seed = number(&argument, arguments.next()),
+            "--most" => wish.most = number(&argument, arguments.next()) as usize,
+            // there are none
+            "--ignored" => wish.names.push(argument),
             // of the usual test programs
             "--test-threads" | "--format" | "--color" | "--skip" => drop(arguments.next()),
             flag if flag.starts_with('-') => {}
@@ -44,16 +51,17 @@ type Outcome = Result<(String, Tally), Failure>;
 /// A test and its name.
 type Test = (String, Box<dyn Fn(&mut Dice) -> Outcome>);
 
-fn tests(extent: Extent) -> Vec<Test> {
+fn tests(extent: Extent, most: usize) -> Vec<Test> {
     let mut tests: Vec<Test> = Vec::new();
     let of = |result: Result<Tally, Failure>| result.map(|tally| (told(&tally), tally));
     for operation in OPERATIONS {
-        let test =
-            move |dice: &mut Dice| of(Case::make(operation).and_then(|case| campaign(&case, extent, dice)));
+        let test = move |dice: &mut Dice| {
+            of(Case::make(operation).and_then(|case| campaign(&case, extent, most, dice)))
+        };
         tests.push((operation.name.to_owned(), Box::new(test)));
     }
     for (name, persist) in creation::NAMES.into_iter().zip([false, true]) {
-        let test = move |dice: &mut Dice| of(creation::campaign(persist, extent, dice));
+        let test = move |dice: &mut Dice| of(creation::campaign(persist, extent, most, dice));
         tests.push((name.to_owned(), Box::new(test)));
     }
     for mutant in MUTANTS {
@@ -72,7 +80,7 @@ fn tests(extent: Extent) -> Vec<Test> {
 /// Runs what is wished, and prints as test programs do.
 pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
     let wish = wish(arguments);
-    let mut tests = tests(wish.extent);
+    let mut tests = tests(wish.extent, wish.most);
     tests.retain(|(name, _)| {
         wish.names.is_empty() || wish.names.iter().any(|part| name.contains(part.as_str()))
     });
