@@ -25,7 +25,7 @@ function encoded(value) {
 function through(value) {
   const reader = new Reader()
   const bytes = encoded(value)
-  reader.use(bytes, 0)
+  reader.use(bytes, 0, bytes.byteLength)
   const result = new Decoder(reader, (h) => byHandle.get(h)).value()
   if (reader.pos !== bytes.byteLength) throw new Error('bytes left over')
   return result

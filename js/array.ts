@@ -10,6 +10,7 @@ import type { Attachment, Window } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
 import { methods } from './array-methods.js'
 import { ABSENT, ASK, immediate, keep, scratchF, type ChildCache } from './cells.js'
+import { unmet } from './classes.js'
 import { fail } from './errors.js'
 import { inspectArray } from './inspect.js'
 import { Status, Tag } from './port.js'
@@ -143,7 +144,9 @@ export function element(t: ArrayTarget, index: number): unknown {
 function answer(t: ArrayTarget, value: unknown): unknown {
   const a = t.attachment
   const status = a.state[0]
-  return status === Status.OK ? value : status === Status.ABSENT ? ABSENT : a.settle()
+  if (status === Status.ABSENT) return ABSENT
+  if (status !== Status.OK) value = a.settle()
+  return unmet.count !== 0 && typeof value === 'object' && value !== null ? a.readable(value) : value
 }
 
 /** Keeps the child that an element was just found to be, under the bits of the cell that refers to it. */

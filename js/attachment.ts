@@ -2,6 +2,7 @@
  * A heap as this thread sees it, behind the public `Heap`: the port to the native side, the read-only windows, what
  * is known of shapes, the way of values in and out, and the making of wrappers.
  */
+import { NULL, PLAIN, classNamed, unmet, unreadName, unregistered, type ClassInfo, type CodecInfo } from './classes.js'
 import { codeOf, fail } from './errors.js'
 import { Decoder } from './decode.js'
 import { Encoder } from './encode.js'
@@ -59,8 +60,12 @@ export class Attachment {
   private readonly tree: ShapeTree
   private spare: Encoder | undefined
   private active: Encoder | undefined
-  private readonly reader = new Reader()
-  private readonly decoder: Decoder
+  private reader = new Reader()
+  private decoder: Decoder
+  /** A reader and its decoder, for what a codec reads while something else is being read. */
+  private idle: { reader: Reader; decoder: Decoder } | undefined
+  /** The classes that the heap names, by their numbers. */
+  private readonly classes = new Map<number, ClassInfo>()
   private readonly kept = new Map<number, { version: number; bytes: number; value: unknown }>()
   private keptBytes = 0
 
@@ -71,7 +76,7 @@ export class Attachment {
     this.gate = (readsNatively ? Gate.NATIVE : 0) | (scope.attempt === undefined ? 0 : Gate.TRANSACTION)
     this.tree = new ShapeTree(port)
     this.waits = new Waits(port)
-    this.decoder = new Decoder(this.reader, (handle) => this.wrapperOf(handle))
+    this.decoder = this.newDecoder(this.reader)
     attachments.push(this)
   }
 
@@ -115,6 +120,12 @@ export class Attachment {
   /** The value of a call that is done: as it is, or as the status says. ABSENT is undefined. */
   result(value: unknown): unknown {
     return this.state[0] === Status.OK ? value : this.settle()
+  }
+
+  /** As {@link result}, of a value that was read by itself: see {@link readable}. */
+  alone(value: unknown): unknown {
+    if (this.state[0] !== Status.OK) value = this.settle()
+    return unmet.count !== 0 && typeof value === 'object' && value !== null ? this.readable(value) : value
   }
 
   /** As {@link settle}, of a message that was taken: its block is gone, so a frozen one is not kept. */
@@ -244,7 +255,7 @@ export class Attachment {
     return new Encoder(writer, {
       handleOf: (value, path) => this.handleOf(value, path),
       bufferHandle: (buffer, path) => this.handleOf(buffer, path),
-      shapeOf: (keys, nullPrototype) => this.tree.wordOf(keys, nullPrototype),
+      shapeOf: (keys, info) => this.tree.wordOf(keys, info),
     })
   }
 
@@ -259,6 +270,58 @@ export class Attachment {
   }
 
   // values out
+
+  private newDecoder(reader: Reader): Decoder {
+    return new Decoder(
+      reader,
+      (handle) => this.wrapperOf(handle),
+      (codec, stored) => this.decodeWith(codec, stored),
+    )
+  }
+
+  /** Runs a user's `decode`, which may use the heap, in the middle of the reading of an answer. */
+  private decodeWith(codec: CodecInfo, stored: unknown): unknown {
+    const { reader, decoder } = this
+    let other = this.idle
+    this.idle = undefined
+    if (other === undefined) {
+      const fresh = new Reader()
+      other = { reader: fresh, decoder: this.newDecoder(fresh) }
+    }
+    this.reader = other.reader
+    this.decoder = other.decoder
+    try {
+      return codec.decode(stored)
+    } finally {
+      this.reader = reader
+      this.decoder = decoder
+      this.idle = other
+    }
+  }
+
+  /**
+   * A value that was read by itself.
+   * @throws ERR_COHEAP_UNREGISTERED_CLASS for an instance of a class that is not registered
+   */
+  readable(value: object): object {
+    if (unmet.count === 0) return value
+    const target = targetOf(value)
+    const name = target instanceof RecordTarget ? target.unregistered : unreadName(value)
+    if (name !== undefined) throw unregistered(name)
+    return value
+  }
+
+  /** The class of an object, by the number that the heap gives it. */
+  private classOf(number: number): ClassInfo {
+    let info = this.classes.get(number)
+    if (info === undefined) {
+      const name = this.port.className(number)
+      this.done()
+      info = classNamed(name)
+      this.classes.set(number, info)
+    }
+    return info
+  }
 
   /** The values that a WIRE answer with a count holds; holes as {@link HOLE}. */
   decodeMany(): unknown[] {
@@ -322,7 +385,7 @@ export class Attachment {
   private answer(): Reader {
     if (this.state[0] !== Status.WIRE) throw this.fault()
     this.decoder.reset()
-    this.reader.use(this.port.staging(this.state[1]), 0)
+    this.reader.use(this.port.staging(this.state[1]), 0, this.state[1])
     return this.reader
   }
 
@@ -346,8 +409,10 @@ export class Attachment {
     if (at === 0 || !isFrozenContent(r)) return this.decoder.value()
     const kept = this.kept.get(at)
     if (kept?.version === version) return kept.value
+    const missing = unmet.count
     const value = this.decoder.value()
-    this.keep(at, version, bytes, value)
+    // what could not be read today can be read once its class is registered
+    if (unmet.count === missing) this.keep(at, version, bytes, value)
     return value
   }
 
@@ -383,9 +448,13 @@ export class Attachment {
     const at = nums[3]
     let target: Target
     switch (tag) {
-      case Tag.RECORD:
-        target = makeRecord(this, h, at, word1, state[4] === 1)
+      case Tag.RECORD: {
+        const nullPrototype = state[4] === 1
+        const number = state[5]
+        const info = number !== 0 ? this.classOf(number) : nullPrototype ? NULL : PLAIN
+        target = makeRecord(this, h, at, word1, info)
         break
+      }
       case Tag.ARRAY:
         target = makeArray(this, h, at)
         break

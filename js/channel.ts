@@ -396,7 +396,7 @@ export class Channel<T = unknown> {
     const a = this.#use()
     const message = a.port.channelPeek(this.#c)
     if (a.state[0] === Status.AGAIN || a.state[0] === Status.CLOSED) return undefined
-    return a.result(message) as T
+    return a.alone(message) as T
   }
 
   /** The number of messages in it. */

@@ -4,6 +4,7 @@
  */
 import type { Attachment } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
+import { unmet } from './classes.js'
 import { scope } from './scope.js'
 import { collectionTargetOf, targetOf, type Target } from './target.js'
 
@@ -88,6 +89,7 @@ const LONGEST_RUN = 128
 export class Cursor {
   private readonly t: CollectionTarget
   private readonly stride: 1 | 2
+  private readonly shown: boolean
   private run: unknown[] = []
   private at = 0
   /** The insertion numbers that bound the run are only known at its end: how far the ones handed out go. */
@@ -101,7 +103,9 @@ export class Cursor {
   key: unknown
   value: unknown
 
-  constructor(t: CollectionTarget, stride: 1 | 2) {
+  /** @param shown what cannot be read is stood in for, to be shown */
+  constructor(t: CollectionTarget, stride: 1 | 2, shown = false) {
+    this.shown = shown
     this.t = t
     this.stride = stride
   }
@@ -115,7 +119,14 @@ export class Cursor {
     if (this.stride === 2) this.value = this.run[this.at + 1]
     this.last = this.numbers![this.at / this.stride]!
     this.at += this.stride
+    if (unmet.count !== 0 && !this.shown) this.check()
     return true
+  }
+
+  private check(): void {
+    const { key, value, t } = this
+    if (typeof key === 'object' && key !== null) t.attachment.readable(key)
+    if (typeof value === 'object' && value !== null) t.attachment.readable(value)
   }
 
   /** The run is still what the collection holds. */

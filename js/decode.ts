@@ -1,13 +1,17 @@
 /**
  * The wire format into JavaScript values: scalars, by-value objects, plain containers (of a snapshot), and live
- * objects by their handles. Iterative, as the encoder is. Runs no code of the user's.
+ * objects by their handles. Iterative, as the encoder is. Runs no code of the user's but the `decode` of codecs.
  */
+import { classNamed, codecNamed, makeUnread, unregistered, type CodecInfo } from './classes.js'
 import { CoheapError, fail } from './errors.js'
-import { ERROR_KINDS, ErrorField, Packed, Reader, Wire } from './wire.js'
+import { ERROR_KINDS, ErrorField, ObjectFlag, Packed, Reader, Wire } from './wire.js'
 import { kindName, makeView } from './view-kinds.js'
 
 /** The wrapper of a live object of this thread, by its handle. */
 export type Lookup = (handle: number) => unknown
+
+/** Runs the `decode` of a codec; what it reads meanwhile must not disturb this reading. */
+export type RunCodec = (codec: CodecInfo, stored: unknown) => unknown
 
 const OBJECT = 0
 const ARRAY = 1
@@ -40,19 +44,22 @@ const PENDING = Symbol('pending')
 export class Decoder {
   readonly reader: Reader
   private lookup: Lookup
+  private readonly runCodec: RunCodec
   private readonly content: boolean
   private frames: Frame[] = []
   private seen: object[] = []
   /** Content mode: the keys of the objects, for tag 21; and what is to be frozen at the end. */
   private keysOf: (readonly (string | symbol)[] | undefined)[] = []
+  private nameOf: (string | undefined)[] = []
   private frozen: object[] = []
   private inner: Decoder | undefined
   /** Frozen values are frozen objects and no Proxies: for snapshots, which go through `structuredClone`. */
   bare = false
 
-  constructor(reader: Reader, lookup: Lookup, content = false) {
+  constructor(reader: Reader, lookup: Lookup, runCodec: RunCodec, content = false) {
     this.reader = reader
     this.lookup = lookup
+    this.runCodec = runCodec
     this.content = content
   }
 
@@ -117,16 +124,24 @@ export class Decoder {
         return Symbol.for(r.text())
       case Wire.OBJECT: {
         const id = r.u32()
-        const target = (r.tag() & 1) === 1 ? (Object.create(null) as object) : {}
-        if (this.content) this.keysOf[id] = []
-        const result = this.container(id, target)
+        const flags = r.tag()
+        const name = (flags & ObjectFlag.INSTANCE) !== 0 ? r.text() : undefined
+        const target = this.object(name, (flags & ObjectFlag.NULL_PROTOTYPE) !== 0)
+        if (this.content) {
+          this.keysOf[id] = []
+          this.nameOf[id] = name
+        }
+        const result = this.container(id, target, name)
         return this.push(OBJECT, target, r.u32(), this.content ? this.keysOf[id] : undefined, undefined, result)
       }
       case Wire.LIKE: {
-        const target = {}
-        const result = this.container(r.u32(), target)
-        const keys = this.keysOf[r.u32()]
+        const id = r.u32()
+        const like = r.u32()
+        const keys = this.keysOf[like]
+        const name = this.nameOf[like]
         if (keys === undefined) throw corrupt()
+        const target = this.object(name, false)
+        const result = this.container(id, target, name)
         return this.push(OBJECT, target, keys.length, undefined, keys, result)
       }
       case Wire.ARRAY: {
@@ -201,11 +216,18 @@ export class Decoder {
     return PENDING
   }
 
-  /** Enters a plain object or array under its number. In content it is frozen: a Proxy tells who writes to it. */
-  private container(id: number, target: object): object {
-    if (!this.content) return (this.seen[id] = target)
-    this.frozen.push(target)
-    return (this.seen[id] = this.bare ? target : new Proxy(target, readOnly))
+  /** A plain object, or an instance of the class of this name: a plain object if that is not registered. */
+  private object(name: string | undefined, nullPrototype: boolean): object {
+    if (name === undefined) return nullPrototype ? (Object.create(null) as object) : {}
+    return Object.create(classNamed(name).prototype ?? Object.prototype) as object
+  }
+
+  /** Enters an object or array under its number. In content it is frozen: a Proxy tells who writes to it. */
+  private container(id: number, target: object, name?: string): object {
+    if (this.content) this.frozen.push(target)
+    if (this.bare) return (this.seen[id] = target)
+    if (name !== undefined && classNamed(name).prototype === undefined) return (this.seen[id] = makeUnread(name))
+    return (this.seen[id] = this.content ? new Proxy(target, readOnly) : target)
   }
 
   /** Reads members until one is a container of its own (PENDING) or the container is done: the container. */
@@ -400,13 +422,16 @@ export class Decoder {
       case Packed.OBJECT:
       case Packed.ARRAY: {
         if (what === Packed.OBJECT && references.length === 0 && (result = this.flat()) !== undefined) break
-        const inner = (this.inner ??= new Decoder(r, nowhere, true))
+        const inner = (this.inner ??= new Decoder(r, nowhere, this.runCodec, true))
         this.inner = undefined
         inner.bare = this.bare
         result = inner.frozenValue(references)
         this.inner = inner
         break
       }
+      case Packed.CODED:
+        result = this.coded(references)
+        break
       default:
         throw corrupt()
     }
@@ -414,11 +439,25 @@ export class Decoder {
     return result
   }
 
+  /** The value that a codec makes of what it has stored. */
+  private coded(references: readonly unknown[]): unknown {
+    const r = this.reader
+    const name = r.text()
+    const codec = codecNamed(name)
+    const inner = new Decoder(r, (i) => references[i - 1], this.runCodec)
+    inner.bare = this.bare
+    if (codec !== undefined) r.detach()
+    const stored = inner.value()
+    if (codec !== undefined) return this.runCodec(codec, stored)
+    if (this.bare) throw unregistered(name)
+    return makeUnread(name)
+  }
+
   /** A frozen object whose members are all simple; undefined, and nothing read, if they are not. */
   private flat(): object | undefined {
     const r = this.reader
     const from = r.pos
-    if (r.peek(0) !== Wire.OBJECT || (r.peek(5) & 1) === 1) return undefined
+    if (r.peek(0) !== Wire.OBJECT || r.peek(5) !== 0) return undefined
     r.pos = from + 6
     const n = r.u32()
     const target: Record<string | symbol, unknown> = {}
@@ -444,6 +483,7 @@ export class Decoder {
     } finally {
       this.reset()
       this.keysOf = []
+      this.nameOf = []
       this.frozen = []
       this.lookup = nowhere
     }

@@ -3,14 +3,16 @@
  * and more are fine. Containers are numbered as they appear, which keeps cycles and aliasing. Nothing is stored while
  * encoding, so a value that is refused half-way leaves no trace.
  *
- * A frozen object or an error is *packed*: its content is one wire value of its own, made by a second encoder in
+ * A frozen object or instance or an error is *packed*: its content is one wire value of its own, made by a second encoder in
  * content mode, where frozen things and errors stand in line and everything live becomes a reference by index.
  */
 import { types } from 'node:util'
+import { ClassInfo, CodecInfo, NULL, PLAIN, registeredAt } from './classes.js'
 import { fail } from './errors.js'
+import { fitting } from './fields.js'
 import { described, errorKind, isIndex, isOf, isPlainArray, keySegment, unboxed } from './classify.js'
 import { ARRAY, ERROR, MAP, OBJECT, REFERENCES, SET, segment, type Frame } from './place.js'
-import { ERROR_KINDS, ErrorField, Packed, Wire, Writer } from './wire.js'
+import { ERROR_KINDS, ErrorField, ObjectFlag, Packed, Wire, Writer } from './wire.js'
 import { BUFFER_KIND, classNameAt, kindOf, lengthOf } from './view-kinds.js'
 
 /** What the encoder asks of the heap that it encodes for. */
@@ -20,7 +22,7 @@ export interface EncodeHooks {
   /** The handle of the shared buffer that these bytes belong to, or 0. */
   bufferHandle(buffer: ArrayBufferLike, path: () => string): number
   /** The shape word for these keys, or 0: say the keys. */
-  shapeOf(keys: readonly string[], nullPrototype: boolean): number
+  shapeOf(keys: readonly string[], info: ClassInfo): number
 }
 
 const descriptor = Object.getOwnPropertyDescriptor
@@ -52,8 +54,11 @@ export class Encoder {
   private referenceIds: Map<object, number> | undefined
   private outside: (() => string) | undefined
   private inner: Encoder | undefined
+  /** The encoder whose value this one writes a part of. */
+  private above: Encoder | undefined
   /** Content mode: the object with keys that was written last, for tag 21. */
   private likeKeys: readonly string[] | undefined
+  private likeInfo = PLAIN
   private likeId = 0
 
   constructor(writer: Writer, hooks: EncodeHooks, content = false) {
@@ -89,6 +94,12 @@ export class Encoder {
       this.depth = base
       throw error
     }
+  }
+
+  /** Code of the user's is about to run, which may use staging. */
+  private detach(): void {
+    this.writer.detach()
+    this.above?.detach()
   }
 
   /** Writes a value, or its head and a frame for its members: true then. */
@@ -133,9 +144,13 @@ export class Encoder {
       return false
     }
     const proxy = types.isProxy(value)
-    if (proxy) this.writer.detach()
+    if (proxy) this.detach()
     if (isArray(value)) {
-      if (!isPlainArray(value)) throw this.refuse('an instance of a subclass of Array')
+      if (!isPlainArray(value)) {
+        const known = registeredAt(prototypeOf(value)!)
+        if (known instanceof CodecInfo) return this.coded(value, known)
+        throw this.refuse('an instance of a subclass of Array')
+      }
       if (isFrozen(value)) return this.content ? this.array(value) : this.pack(Packed.ARRAY, value)
       if (this.content) return this.refer(value)
       return this.array(value)
@@ -143,14 +158,19 @@ export class Encoder {
     const proto = prototypeOf(value)
     if (proto === Object.prototype || proto === null || classNameAt(proto, 1) === 'Object') {
       if (proto === null && types.isModuleNamespaceObject(value)) throw this.refuse('a module namespace')
-      if (isFrozen(value)) {
-        if (!this.content && !proxy && proto !== null && this.flat(value)) return false
-        return this.content ? this.plain(value, proto === null, proxy) : this.pack(Packed.OBJECT, value)
-      }
-      if (this.content) return this.refer(value)
-      return this.plain(value, proto === null, proxy)
+      if (!this.content && !proxy && proto !== null && isFrozen(value) && this.flat(value)) return false
+      return this.record(value, proto === null ? NULL : PLAIN, proxy)
     }
+    const known = registeredAt(proto)
+    if (known instanceof ClassInfo) return this.record(value, known, proxy)
+    if (known !== undefined) return this.coded(value, known)
     return this.exotic(value, proto)
+  }
+
+  /** A plain object or an instance, frozen or not. */
+  private record(value: object, info: ClassInfo, proxy: boolean): boolean {
+    if (isFrozen(value)) return this.content ? this.plain(value, info, proxy) : this.pack(Packed.OBJECT, value)
+    return this.content ? this.refer(value) : this.plain(value, info, proxy)
   }
 
   /** Everything that is neither array nor plain object. */
@@ -197,7 +217,7 @@ export class Encoder {
       return false
     }
     if (types.isNativeError(value) || value instanceof Error) {
-      this.writer.detach() // reading `stack` may run the user's Error.prepareStackTrace
+      this.detach() // reading `stack` may run the user's Error.prepareStackTrace
       return this.content ? this.error(value) : this.pack(Packed.ERROR, value)
     }
     if (value instanceof URL && proto === URL.prototype) {
@@ -220,7 +240,7 @@ export class Encoder {
 
   // containers
 
-  private plain(value: object, nullPrototype: boolean, proxy: boolean): boolean {
+  private plain(value: object, info: ClassInfo, proxy: boolean): boolean {
     if (this.back(value)) return false
     const w = this.writer
     const symbols = ownSymbols(value)
@@ -228,35 +248,49 @@ export class Encoder {
     if (symbols.length === 0 && !proxy) {
       if (this.content) {
         const like = this.likeKeys
-        if (like !== undefined && !nullPrototype && sameKeys(like, names)) {
+        if (like !== undefined && info === this.likeInfo && sameKeys(like, names)) {
           w.tag32(Wire.LIKE, this.number(value))
           w.u32(this.likeId)
-          return this.push(OBJECT, value, names.length, names, false)
+          return this.pushObject(value, names, info, false)
         }
-        if (!nullPrototype) {
+        if (info !== NULL) {
           this.likeKeys = names
+          this.likeInfo = info
           this.likeId = this.count
         }
       } else {
-        const shape = names.length > MOST_SHAPE_KEYS ? 0 : this.hooks.shapeOf(names, nullPrototype)
+        const shape = names.length > MOST_SHAPE_KEYS ? 0 : this.hooks.shapeOf(names, info)
         if (shape !== 0) {
           w.tag32(Wire.SHAPED, this.number(value))
           w.u32(shape & 0xffff)
           w.u32(names.length)
-          return this.push(OBJECT, value, names.length, names, false)
+          return this.pushObject(value, names, info, false)
         }
       }
-      w.tag32(Wire.OBJECT, this.number(value))
-      w.u8v(nullPrototype ? 1 : 0)
-      w.u32(names.length)
-      return this.push(OBJECT, value, names.length, names, true)
+      this.objectHead(value, info, names.length)
+      return this.pushObject(value, names, info, true)
     }
     const keys: (string | symbol)[] = names
     this.addSymbols(value, symbols, keys)
+    this.objectHead(value, info, keys.length)
+    return this.pushObject(value, keys, info, true)
+  }
+
+  private objectHead(value: object, info: ClassInfo, count: number): void {
+    const w = this.writer
     w.tag32(Wire.OBJECT, this.number(value))
-    w.u8v(nullPrototype ? 1 : 0)
-    w.u32(keys.length)
-    return this.push(OBJECT, value, keys.length, keys, true)
+    if (info.name === '') w.u8v(info.prototype === null ? ObjectFlag.NULL_PROTOTYPE : 0)
+    else {
+      w.u8v(ObjectFlag.INSTANCE)
+      w.string(info.name)
+    }
+    w.u32(count)
+  }
+
+  private pushObject(value: object, keys: readonly (string | symbol)[], info: ClassInfo, named: boolean): boolean {
+    this.push(OBJECT, value, keys.length, keys, named)
+    this.frames[this.depth - 1].fields = info.fields
+    return true
   }
 
   private addSymbols(value: object, symbols: readonly symbol[], keys: (string | symbol)[]): void {
@@ -391,6 +425,7 @@ export class Encoder {
     inner.reset()
     inner.writer.pos = 0
     inner.outside = this.path
+    inner.above = this
     inner.encode(value)
     const w = this.writer
     const references = inner.references
@@ -409,6 +444,32 @@ export class Encoder {
     inner.reset()
     this.inner = inner
     return pushed
+  }
+
+  /** A value of a codec: its name and what the codec made of the value, with the live members apart. */
+  private coded(value: object, codec: CodecInfo): boolean {
+    this.detach() // the codec may use the heap
+    const references: object[] = []
+    // all that is new stands in the content; live members count from 1
+    const handleOf = (member: object, path: () => string): number => {
+      if (this.hooks.handleOf(member, path) === 0) return 0
+      const i = references.indexOf(member)
+      return i >= 0 ? i + 1 : references.push(member)
+    }
+    const writer = new Writer((n) => new ArrayBuffer(Math.max(n, 256)))
+    const inner = new Encoder(writer, { handleOf, bufferHandle: handleOf, shapeOf: () => 0 })
+    inner.outside = this.path
+    inner.above = this
+    writer.string(codec.name)
+    inner.encode(codec.encode(value))
+    const w = this.writer
+    w.tag(Wire.PACKED)
+    w.u8v(Packed.CODED)
+    w.u32(references.length)
+    for (const reference of references) this.put(reference)
+    w.u32(writer.pos)
+    w.raw(writer.u8.subarray(0, writer.pos))
+    return false
   }
 
   private error(value: Error): boolean {
@@ -496,14 +557,16 @@ export class Encoder {
 
   private push(kind: number, source: object, n: number, keys: readonly unknown[], named: boolean): boolean {
     const frame = this.frames[this.depth]
-    if (frame === undefined) this.frames.push({ kind, source, i: 0, n, keys, named, extra: undefined })
-    else {
+    if (frame === undefined) {
+      this.frames.push({ kind, source, i: 0, n, keys, named, extra: undefined, fields: undefined })
+    } else {
       frame.kind = kind
       frame.source = source
       frame.i = 0
       frame.n = n
       frame.keys = keys
       frame.named = named
+      frame.fields = undefined
     }
     this.depth++
     return true
@@ -545,13 +608,15 @@ export class Encoder {
   }
 
   private properties(frame: Frame): boolean {
-    const { source, keys, named, n } = frame
+    const { source, keys, named, n, fields } = frame
     while (frame.i < n) {
       const key = keys[frame.i++] as string | symbol
       const property = descriptor(source, key)
       if (property !== undefined && property.get === undefined && property.set === undefined) {
         if (named) this.writer.key(key)
-        if (this.put(property.value)) return true
+        let value: unknown = property.value
+        if (fields !== undefined) value = fitting(fields, key, value, this.path)
+        if (this.put(value)) return true
       } else if (property !== undefined) throw this.refuse('an accessor property')
       else {
         // gone since its key was listed, by a Proxy of the user's

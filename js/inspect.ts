@@ -4,6 +4,7 @@
  */
 import type { ArrayTarget } from './array.js'
 import { lengthOf, namedKeys } from './array.js'
+import { PLAIN, notRegistered } from './classes.js'
 import { entriesOf } from './record.js'
 import type { RecordTarget } from './record.js'
 import { Cursor, type CollectionTarget } from './collection.js'
@@ -17,6 +18,8 @@ interface Options {
   stylize?: (text: string, style: string) => string
   maxArrayLength?: number | null
 }
+
+const custom = Symbol.for('nodejs.util.inspect.custom')
 
 /** What is being shown further out: a live object that comes again is circular. */
 const open: object[] = []
@@ -57,16 +60,20 @@ function plain(entries: unknown[], into: object): object {
   return into
 }
 
-/** `Shared { a: 1 }` */
-export function inspectRecord(t: RecordTarget, depth: number, options: Options, inspect: unknown): string {
-  return shown(
-    t,
-    t.nullPrototype ? 'Shared: null prototype' : 'Shared',
-    depth,
-    options,
-    () => plain(entriesOf(t), {}),
-    inspect,
-  )
+/** `Shared { a: 1 }`, `Shared Account { a: 1 }` */
+export function inspectRecord(t: RecordTarget, depth: number, options: Options, inspect: unknown): unknown {
+  const { info, self } = t
+  const { prototype } = info
+  if (prototype === undefined) return notRegistered(info.name, options)
+  if (prototype === null || info === PLAIN) {
+    const name = prototype === null ? 'Shared: null prototype' : 'Shared'
+    return shown(t, name, depth, options, () => plain(entriesOf(t), {}), inspect)
+  }
+  // a class may have its own way
+  const own = (prototype as Record<symbol, unknown>)[custom]
+  if (typeof own === 'function') return own.call(self, depth, options, inspect) as unknown
+  if (depth < 0) return shown(t, `Shared ${info.name}`, depth, options, () => undefined, inspect)
+  return shown(t, 'Shared', depth, options, () => plain(entriesOf(t), Object.create(prototype) as object), inspect)
 }
 
 /** `Shared [ 1, 2 ]` */
@@ -94,7 +101,7 @@ function namedEntries(t: ArrayTarget): unknown[] {
 export function inspectMap(t: CollectionTarget, depth: number, options: Options, inspect: unknown): string {
   const make = () => {
     const map = new Map()
-    for (const cursor = new Cursor(t, 2); cursor.next();) map.set(cursor.key, cursor.value)
+    for (const cursor = new Cursor(t, 2, true); cursor.next();) map.set(cursor.key, cursor.value)
     return map
   }
   return renamed(shown(t, 'Shared', depth, options, make, inspect), 'Map')
@@ -104,7 +111,7 @@ export function inspectMap(t: CollectionTarget, depth: number, options: Options,
 export function inspectSet(t: CollectionTarget, depth: number, options: Options, inspect: unknown): string {
   const make = () => {
     const set = new Set()
-    for (const cursor = new Cursor(t, 1); cursor.next();) set.add(cursor.key)
+    for (const cursor = new Cursor(t, 1, true); cursor.next();) set.add(cursor.key)
     return set
   }
   return renamed(shown(t, 'Shared', depth, options, make, inspect), 'Set')

@@ -52,7 +52,7 @@ export class SharedMap<K = unknown, V = unknown> {
     const t = of(this, 'get')
     const a = using(t)
     if (isForeign(a, key)) return undefined
-    return a.result(find(t, key)) as V | undefined
+    return a.alone(find(t, key)) as V | undefined
   }
 
   /** True if the key is there. Never copies the key in. */

@@ -2,6 +2,7 @@
  * The frames of the encoder's stack, and the place in a value that they name.
  */
 import { keySegment } from './classify.js'
+import type { FieldTypes } from './fields.js'
 
 export const OBJECT = 0
 export const ARRAY = 1
@@ -21,6 +22,8 @@ export interface Frame {
   keys: readonly unknown[]
   /** OBJECT with tag 11, extra keys: the keys are written too. */
   named: boolean
+  /** OBJECT: the declared types of its properties. */
+  fields: FieldTypes | undefined
   /** REFERENCES: the content that follows them. ERROR: the values of the fixed fields. */
   extra: unknown
 }

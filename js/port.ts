@@ -11,7 +11,7 @@
  * | `state[2]` | OBJECT: {@link Tag} |
  * | `state[3]` | OBJECT: low half of word 1 (records: the shape word) |
  * | `state[4]` | OBJECT, VIEW: viewKind · OBJECT, RECORD: 1 if its prototype is null |
- * | `state[5]` | OBJECT, VIEW: handle of its buffer |
+ * | `state[5]` | OBJECT, VIEW: handle of its buffer · OBJECT, RECORD: the number of its class, 0 none |
  * | `nums[3]` | OBJECT: offset in the segment |
  * | `nums[4]` | VIEW: byteOffset · WIRE: offset of the by-value block it came from, or 0 |
  * | `nums[5]` | VIEW: length in elements · WIRE: version of that block (frozen values are cached by offset and version) |
@@ -128,8 +128,10 @@ export interface Port {
   entries(h: number): void
   /** WIRE: u32 count, (key, slot, byte offset of the slot in the object or -1 when it is out of line)*, numbers with tag 6. */
   shapeInfo(shapeWord: number): void
-  /** The shape word of an empty object. */
-  rootShape(nullPrototype: boolean): number
+  /** The shape word of an empty object, or of an instance without properties of the class of this name. */
+  rootShape(nullPrototype: boolean, className?: string): number
+  /** The name of a class, by its number. */
+  className(number: number): string
   /** The shape word after `key` is added; 0: there is no room for a shape, or no such (say it with tag 11). */
   shapeChild(shapeWord: number, key: string, symbol?: boolean): number
 

@@ -1,5 +1,5 @@
 /**
- * Plain objects of the heap: a Proxy, whose reads need not cross into native code.
+ * Plain objects and instances of classes: a Proxy, whose reads need not cross into native code.
  *
  * **Reading without crossing.** The read-only window shows the object itself: word 0 (its low half is {version, C}),
  * the shape word, and the inline slots. A number is one 64-bit load, so it is some value that the property had after
@@ -9,8 +9,10 @@
  */
 import type { Attachment, Window } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
+import { unmet, unregistered, type ClassInfo } from './classes.js'
 import { ABSENT, ASK, immediate, keep, scratchF, type ChildCache } from './cells.js'
 import { fail } from './errors.js'
+import { fitting } from './fields.js'
 import { inspectRecord } from './inspect.js'
 import { In, Status, Tag } from './port.js'
 import { UNKNOWN, type Shape } from './shapes.js'
@@ -18,7 +20,7 @@ import { targetOf, type Target } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
 
-/** What stands behind a plain object. Never seen by users: the Proxy shows none of its fields. */
+/** What stands behind a plain object or an instance. Never seen by users: the Proxy shows none of its fields. */
 export class RecordTarget implements Target, ChildCache {
   readonly attachment: Attachment
   readonly h: number
@@ -27,7 +29,7 @@ export class RecordTarget implements Target, ChildCache {
   self!: object
   mark = 0
   writes = 0
-  readonly nullPrototype: boolean
+  readonly info: ClassInfo
   shape: Shape
   readonly u32: Uint32Array
   readonly f64: Float64Array
@@ -40,16 +42,21 @@ export class RecordTarget implements Target, ChildCache {
   childLow = 0
   childHigh = 0
 
-  constructor(attachment: Attachment, h: number, at: number, window: Window, nullPrototype: boolean) {
+  constructor(attachment: Attachment, h: number, at: number, window: Window, info: ClassInfo) {
     this.attachment = attachment
     this.h = h
     this.offset = at
-    this.nullPrototype = nullPrototype
+    this.info = info
     this.shape = UNKNOWN
     this.u32 = window.u32
     this.f64 = window.f64
     this.low = wordIn(at)
     this.base = this.low >> 1
+  }
+
+  /** The name of its class, if that is not registered in this thread. */
+  get unregistered(): string | undefined {
+    return this.info.prototype === undefined ? this.info.name : undefined
   }
 
   /** Node prints a Proxy by its target. */
@@ -65,11 +72,12 @@ export function makeRecord(
   h: number,
   at: number,
   shapeWord: number,
-  nullPrototype: boolean,
+  info: ClassInfo,
 ): RecordTarget {
-  const target = new RecordTarget(attachment, h, at, attachment.window(at), nullPrototype)
+  const target = new RecordTarget(attachment, h, at, attachment.window(at), info)
   target.shape = attachment.knownShapeAt(shapeWord, at)
-  target.self = new Proxy(target, handler)
+  if (info.prototype === undefined) unmet.count++
+  target.self = new Proxy(target, info.prototype === undefined ? guarded : handler)
   return target
 }
 
@@ -128,7 +136,7 @@ function answer(t: RecordTarget, value: unknown): unknown {
   if (status === Status.NUMBER) value = a.nums[In.VALUE]
   else if (status !== Status.OK) value = status === Status.ABSENT ? ABSENT : a.settle()
   refresh(t)
-  return value
+  return unmet.count !== 0 && typeof value === 'object' && value !== null ? a.readable(value) : value
 }
 
 /** Keeps the child that a property was just found to hold, under the bits of the cell that refers to it. */
@@ -156,7 +164,9 @@ function own(t: RecordTarget, key: string | symbol): unknown {
 }
 
 function set(t: RecordTarget, key: string | symbol, slot: number | undefined, value: unknown): void {
-  const a = t.attachment
+  const { attachment: a, info } = t
+  if (info.fields !== undefined)
+    value = fitting(info.fields, key, value, () => `$, stored as .${String(key)} of a ${info.name}`)
   a.use(t)
   t.writes++
   const { port, state } = a
@@ -243,19 +253,24 @@ const handler: ProxyHandler<RecordTarget> = {
 
   set(t, key, value, receiver) {
     if (receiver !== t.self) {
-      return setOnReceiver(t.nullPrototype ? null : Object.prototype, key, own(t, key), value, receiver)
+      return setOnReceiver(prototypeOf(t), key, own(t, key), value, receiver)
     }
     const slot = t.shape.slots.get(key)
-    if (slot === undefined && !t.nullPrototype && key in Object.prototype && own(t, key) === ABSENT) {
-      // a setter such as __proto__, or a property that Object.prototype forbids to shadow
-      return Reflect.set(Object.prototype, key, value, receiver)
+    if (slot === undefined) {
+      const prototype = prototypeOf(t)
+      if (prototype !== null && key in prototype && own(t, key) === ABSENT) {
+        // a setter (such as __proto__), or a property that the prototype forbids to shadow
+        return Reflect.set(prototype, key, value, receiver)
+      }
     }
     set(t, key, slot, value)
     return true
   },
 
   has(t, key) {
-    return own(t, key) !== ABSENT || (!t.nullPrototype && key in Object.prototype)
+    if (own(t, key) !== ABSENT) return true
+    const prototype = prototypeOf(t)
+    return prototype !== null && key in prototype
   },
 
   deleteProperty(t, key) {
@@ -287,19 +302,35 @@ const handler: ProxyHandler<RecordTarget> = {
   },
 
   getPrototypeOf(t) {
-    return t.nullPrototype ? null : Object.prototype
+    return prototypeOf(t)
   },
 
   setPrototypeOf(t, prototype) {
-    return prototype === (t.nullPrototype ? null : Object.prototype)
+    return prototype === prototypeOf(t)
   },
 
   isExtensible: () => true,
   preventExtensions: () => false,
 }
 
+/** The traps of an instance whose class was not registered when its wrapper was made. */
+const guarded: ProxyHandler<RecordTarget> = {}
+for (const [trap, normal] of Object.entries(handler) as [string, (t: RecordTarget, ...rest: unknown[]) => unknown][]) {
+  ;(guarded as Record<string, typeof normal>)[trap] = (t, ...rest) => {
+    if (t.info.prototype !== undefined) return normal(t, ...rest)
+    // an object on its way through a promise is asked for its `then`
+    if (trap === 'get' && rest[0] === 'then') return undefined
+    throw unregistered(t.info.name)
+  }
+}
+
+function prototypeOf(t: RecordTarget): object | null {
+  return t.info.prototype as object | null
+}
+
 function inherited(t: RecordTarget, key: string | symbol, receiver: unknown): unknown {
-  return t.nullPrototype ? undefined : Reflect.get(Object.prototype, key, receiver)
+  const prototype = prototypeOf(t)
+  return prototype === null ? undefined : Reflect.get(prototype, key, receiver)
 }
 
 /** The own keys, in the language's order. */

@@ -2,6 +2,7 @@
  * What this thread knows of a heap's shapes: which keys a record with this shape word has, in which slots; and the
  * tree by which a plain object's keys are turned into a shape word without asking each time.
  */
+import { PLAIN, type ClassInfo } from './classes.js'
 import type { Port } from './port.js'
 import { Status } from './port.js'
 
@@ -69,18 +70,20 @@ interface Node {
 /** Turns keys into shape words. */
 export class ShapeTree {
   private readonly port: Port
-  private readonly roots: (Node | undefined)[] = [undefined, undefined]
+  private readonly roots = new Map<ClassInfo, Node>()
+  private plain: Node | undefined
 
   constructor(port: Port) {
     this.port = port
   }
 
-  /** The shape word of a plain object with these keys in this order; 0: none, say the keys. */
-  wordOf(keys: readonly string[], nullPrototype: boolean): number {
+  /** The shape word of an object of this class with these keys in this order; 0: none, say the keys. */
+  wordOf(keys: readonly string[], info: ClassInfo): number {
     const first = keys[0]
     // index keys come first; objects that have them are tables rather than records
     if (first !== undefined && isDigit(first.charCodeAt(0))) return 0
-    let node = this.root(nullPrototype ? 1 : 0)
+    let node = info === PLAIN ? (this.plain ??= this.root(PLAIN)) : this.root(info)
+    if (node.word === 0) return 0
     for (const key of keys) {
       const next: Node | null = node.lastKey === key ? node.last : this.child(node, key)
       if (next === null) return 0
@@ -89,8 +92,16 @@ export class ShapeTree {
     return node.word
   }
 
-  private root(which: 0 | 1): Node {
-    return (this.roots[which] ??= node(this.port.rootShape(which === 1)))
+  private root(info: ClassInfo): Node {
+    let root = this.roots.get(info)
+    if (root === undefined) {
+      const word =
+        info.name === '' ? this.port.rootShape(info.prototype === null) : this.port.rootShape(false, info.name)
+      // without room for it the storing itself fails, and says why
+      root = node(this.port.state[0] === Status.OK ? word : 0)
+      if (root.word !== 0) this.roots.set(info, root)
+    }
+    return root
   }
 
   private child(parent: Node, key: string): Node | null {

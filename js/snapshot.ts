@@ -1,6 +1,7 @@
 /**
  * {@link snapshot}: a deep plain copy.
  */
+import { ClassInfo, registeredAt } from './classes.js'
 import type { SharedMap } from './map.js'
 import type { SharedSet } from './set.js'
 import type { Attachment } from './attachment.js'
@@ -26,7 +27,8 @@ export type Plain<T> = 0 extends 1 & T
             : T
 
 /**
- * A deep plain copy of a live object: plain objects, arrays, `Map`, `Set`, typed arrays of their own. It is consistent:
+ * A deep plain copy of a live object: plain objects, arrays, `Map`, `Set`, typed arrays of their own; instances of
+ * classes that are registered in this thread stay instances, others become plain objects. It is consistent:
  * one transaction, or part of the running one. A primitive is itself. Blocks no longer than a read does.
  * @throws ERR_COHEAP_DESTROYED if a member is gone
  */
@@ -73,8 +75,9 @@ function membersOf(value: object): Iterable<unknown> {
 }
 
 function isContainer(value: object): boolean {
-  const proto = Object.getPrototypeOf(value) as unknown
-  return Array.isArray(value) || proto === Object.prototype || proto === null
+  const proto = Object.getPrototypeOf(value) as object | null
+  if (Array.isArray(value) || proto === Object.prototype || proto === null) return true
+  return registeredAt(proto) instanceof ClassInfo
 }
 
 /** Copies what is not live itself, keeping cycles; live members are snapshots. */

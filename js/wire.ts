@@ -6,7 +6,7 @@
  * ```text
  *  0 undefined  1 null  2 false  3 true  4 hole     5 f64     6 i32
  *  7 Latin-1: u32 n, bytes    8 UTF-16: u32 units, units    9 bigint: u8 negative, u32 limbs, limbs    10 symbol: 7|8
- * 11 object: u32 id, u8 flags (1 null prototype), u32 count, (key, value)*
+ * 11 object: u32 id, u8 flags (1 null prototype, 2 the name of its class follows: 7|8), u32 count, (key, value)*
  * 12 array: u32 id, u32 length, u32 elements, value*, u32 extra, (key, value)*
  * 13 map: u32 id, u32 count, (key, value)*      14 set: u32 id, u32 count, value*
  * 15 buffer: u32 id, u64 n, bytes    16 view: u32 id, u8 kind, u64 offset, u64 length, buffer (15, 17, 18)
@@ -55,7 +55,11 @@ export const Packed = {
   BOXED: 5,
   OBJECT: 6,
   ARRAY: 7,
+  CODED: 8,
 } as const
+
+/** Flags of an object. */
+export const ObjectFlag = { NULL_PROTOTYPE: 1, INSTANCE: 2 } as const
 
 /** Which fields an error in content has, in this order; NAME_SHOWN says that `name` was an own enumerable property. */
 export const ErrorField = { NAME: 1, MESSAGE: 2, STACK: 4, CAUSE: 8, ERRORS: 16, NAME_SHOWN: 32 } as const
@@ -337,6 +341,9 @@ function asName(s: string): string {
 /** Reads the parts of the wire format. */
 export class Reader {
   pos = 0
+  private end = 0
+  /** The buffer is a copy that nobody else writes to. */
+  private own = false
   private whole: ArrayBufferLike | undefined
   private u8!: Uint8Array
   private view!: DataView
@@ -344,8 +351,10 @@ export class Reader {
   /** Short keys that were read lately, each at a place that its bytes name. */
   private readonly names: string[] = new Array<string>(NAMES).fill('')
 
-  /** Reads on in this buffer at this place. */
-  use(buffer: ArrayBufferLike, pos: number): void {
+  /** Reads on in this buffer at this place; what belongs to it ends there. */
+  use(buffer: ArrayBufferLike, pos: number, end: number): void {
+    this.end = end
+    this.own = false
     if (this.whole !== buffer) {
       this.whole = buffer
       this.u8 = new Uint8Array(buffer)
@@ -353,6 +362,14 @@ export class Reader {
       this.node = Buffer.from(buffer)
     }
     this.pos = pos
+  }
+
+  /** Reads on in a copy: the buffer is about to be used for something else. */
+  detach(): void {
+    const { pos, end } = this
+    if (this.own) return
+    this.use(this.u8.buffer.slice(0, end), pos, end)
+    this.own = true
   }
 
   tag(): number {

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs'
 import Table from 'cli-table3'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { CoheapError, fail } from '../errors.js'
+import { standInForClasses } from '../classes.js'
 import { Heap, type HeapInfo } from '../heap.js'
 import { ago, size } from './figures.js'
 import { follow, steps } from './path.js'
@@ -74,6 +75,7 @@ function ls(where: Where): void {
 
 function inspect(name: string, path: string | undefined, options: Where & { depth: number; most: number }): void {
   const way = steps(path ?? '$')
+  standInForClasses()
   const { dir, ...limits } = options
   withHeap(name, dir === undefined ? {} : { dir }, (heap) => {
     const value = follow(heap.root as unknown, way)

@@ -3,6 +3,7 @@
  */
 import { inspect, types } from 'node:util'
 import { CoheapError } from '../errors.js'
+import { isShared } from '../target.js'
 import { SharedMap } from '../map.js'
 import { SharedSet } from '../set.js'
 import { size } from './figures.js'
@@ -96,7 +97,18 @@ function isContainer(value: unknown): value is object {
   if (value === null || typeof value !== 'object') return false
   if (value instanceof SharedMap || value instanceof SharedSet || Array.isArray(value)) return true
   const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === null || prototype === Object.prototype
+  return prototype === null || prototype === Object.prototype || isInstance(value)
+}
+
+/** An instance of a class, which need not be registered here. */
+function isInstance(value: object): boolean {
+  if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return false
+  return isShared(value) || (types.isProxy(value) && Object.isFrozen(value))
+}
+
+function nameOf(value: object): string {
+  const prototype = Object.getPrototypeOf(value) as object | null
+  return prototype === null || prototype === Object.prototype ? 'object' : prototype.constructor.name
 }
 
 function counted(n: number, one: string, many = `${one}s`): string {
@@ -130,7 +142,7 @@ function describe(value: unknown): string {
   if (types.isDataView(value)) return `DataView, ${size(value.byteLength)}`
   const frozen = Object.isFrozen(value) ? 'frozen ' : ''
   if (Array.isArray(value)) return `${frozen}array, ${counted(value.length, 'element')}`
-  if (isContainer(value)) return `${frozen}object, ${counted(Reflect.ownKeys(value).length, 'key')}`
+  if (isContainer(value)) return `${frozen}${nameOf(value)}, ${counted(Reflect.ownKeys(value).length, 'key')}`
   // a Date, an Error and the like: a copy
   return short(inspect(value, { depth: 0, breakLength: Infinity }))
 }

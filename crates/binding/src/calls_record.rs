@@ -7,6 +7,7 @@ use coheap_heap::objects::cell::{Cell, kind};
 use coheap_heap::objects::key::Key;
 use coheap_heap::objects::record::{self, SLOTS};
 use coheap_heap::objects::shape::{self, ShapeWord};
+use coheap_heap::objects::string::Str;
 use coheap_heap::objects::wire::Writer;
 use coheap_heap::segment::{Code, Error, Off};
 use coheap_heap::txn::{Guard, Mem, Res};
@@ -31,6 +32,7 @@ pub const CALLS: &[(&CStr, Callback)] = crate::calls![
     c"entries" => entries,
     c"shapeInfo" => shape_info,
     c"rootShape" => root_shape,
+    c"className" => class_name,
     c"shapeChild" => shape_child,
 ];
 
@@ -289,10 +291,26 @@ fn shape_info(port: &mut Port, js: Js, [word]: [Value; 1]) -> Outcome {
     port.deliver_out(js)
 }
 
-fn root_shape(port: &mut Port, js: Js, [null_prototype]: [Value; 1]) -> Outcome {
+fn root_shape(port: &mut Port, js: Js, [null_prototype, class]: [Value; 2]) -> Outcome {
     let null_prototype = js.as_bool(null_prototype).unwrap_or(false);
-    let shape = port.live()?.build(|m, _| shape::root(m, null_prototype))?;
+    let Parts { live, text, .. } = port.parts()?;
+    let name = text.fetch(js, class).then(|| text.to_key(false));
+    let shape = live.build(|m, _| match &name {
+        Some(name) => {
+            let class = shape::class_of(m, name.text())?;
+            shape::class_root(m, class)
+        }
+        None => shape::root(m, null_prototype),
+    })?;
     Ok(js.number(ShapeWord::new(shape.id, 0).0 as f64))
+}
+
+fn class_name(port: &mut Port, js: Js, [class]: [Value; 1]) -> Outcome {
+    let class = port.u32(js, class)?;
+    match shape::class_name(port.live()?.segment(), class)? {
+        Str::Latin1(chars) => Ok(js.latin1(&chars)),
+        Str::Utf16(units) => Ok(js.utf16(&units)),
+    }
 }
 
 fn shape_child(port: &mut Port, js: Js, [word, key, symbol]: [Value; 3]) -> Outcome {

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use coheap_heap::objects::cell::{Cell, Tag, kind};
 use coheap_heap::objects::view::{self, ViewKind};
-use coheap_heap::objects::{buffer, graph};
+use coheap_heap::objects::{buffer, graph, value};
 use coheap_heap::open;
 use coheap_heap::segment::{Code, Error};
 use coheap_heap::txn::Guard;
@@ -44,13 +44,15 @@ fn wrapper_of(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
     deliver(port, js, found)
 }
 
-/// Gives a value that was built, and linked nowhere, to JavaScript: a live object stays, for it has a handle; of
-/// anything else the content crosses and the blocks are freed.
+/// Gives a value that was built, and linked nowhere, to JavaScript: live objects stay, for they have handles; of what is
+/// by value the content crosses and the block is freed.
 fn deliver_built(port: &mut Port, js: Js, cell: Cell) -> Outcome {
     let live = port.live()?;
     let found = live.look(|m, pins, out| convert::load(m, Guard(cell.offset()), cell, pins, out));
     if found.is_ok() && cell.is_identity() {
         live.ctx.adopt();
+    } else if found.is_ok() && cell.tag() == Some(Tag::Packed) {
+        live.change_aside(|m, _, _| value::free(m, Guard(cell.offset()), cell))?;
     } else {
         live.ctx.discard();
     }

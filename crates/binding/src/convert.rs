@@ -221,8 +221,12 @@ fn deliver_found(port: &mut Port, js: Js) -> Outcome {
             }
             if object.tag == Tag::Record {
                 let shape = ShapeWord(object.low).shape();
-                let null_prototype = live.look_aside(|m, _, _| Ok(shape::info(m, shape)?.null_proto))?;
+                let (null_prototype, class) = live.look_aside(|m, _, _| {
+                    let shape = shape::info(m, shape)?;
+                    Ok((shape.null_proto, shape.class))
+                })?;
                 port.state.word(4, null_prototype as u32);
+                port.state.word(5, class);
             }
             tell(&mut port.state, &object);
             Ok(Value::NOTHING)

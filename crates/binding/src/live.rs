@@ -201,6 +201,17 @@ impl Live {
         })
     }
 
+    /// As [`Live::change`], after an operation whose answer is still to be read.
+    pub fn change_aside<T>(
+        &mut self,
+        f: impl FnMut(&mut dyn Mem, &mut Pins, &mut Vec<u8>) -> Res<T>,
+    ) -> Result<T, Fault> {
+        let answer = self.pins.wrappers.next_answer();
+        let result = self.change(f);
+        self.pins.wrappers.resume_answer(answer);
+        result
+    }
+
     /// Runs something that calls [`Pins::start`] at the start of each of its attempts, with room for the handles that
     /// it publishes.
     #[inline]

@@ -125,10 +125,10 @@ fn inline_slots(block: Block) -> usize {
     ((block.size - SLOTS) / 8).min(ShapeWord::MAX_INLINE as u64) as usize
 }
 
-/// Completes a reserved block: these properties, in this order. A key that comes twice keeps its first place and
-/// its last value. The cells are the record's from now on.
-pub fn fill<M: Mem + ?Sized>(m: &mut M, block: Block, null_proto: bool, pairs: &[(Key, Cell)]) -> Res<()> {
-    let mut shape = shape::root(m, null_proto)?;
+/// Completes a reserved block: these properties, in this order, on top of an empty shape, which tells prototype and
+/// class. A key that comes twice keeps its first place and its last value. The cells are the record's from now on.
+pub fn fill<M: Mem + ?Sized>(m: &mut M, block: Block, root: Rc<Shape>, pairs: &[(Key, Cell)]) -> Res<()> {
+    let mut shape = root;
     let mut cells: Vec<Cell> = Vec::with_capacity(pairs.len());
     let guard = Guard(block.at);
     for (i, (key, cell)) in pairs.iter().enumerate() {
@@ -228,7 +228,8 @@ pub fn create<M: Mem + ?Sized>(m: &mut M, null_proto: bool) -> Res<Off> {
 /// A new record with these properties: see [`fill`].
 pub fn create_with<M: Mem + ?Sized>(m: &mut M, null_proto: bool, pairs: &[(Key, Cell)]) -> Res<Off> {
     let block = reserve(m, pairs.len())?;
-    fill(m, block, null_proto, pairs)?;
+    let root = shape::root(m, null_proto)?;
+    fill(m, block, root, pairs)?;
     Ok(block.at)
 }
 

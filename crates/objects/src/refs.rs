@@ -145,6 +145,10 @@ pub fn for_each_ref(segment: &Segment, at: Off, f: &mut dyn FnMut(Reference)) ->
         kind::ARRAY_BODY => block.cells(array::ELEMENTS, block.low as u64, f),
         kind::SHAPE => {
             block.blocks(shape::KEY, 1, f)?;
+            match block.word(shape::CLASS)? as u32 {
+                0 => {}
+                class => f(Reference::Block(shape::class_block(class))),
+            }
             block.blocks(shape::NEXT, 1, f)
         }
         kind::KEY => block.blocks(keys::NEXT, 1, f),

@@ -16,24 +16,25 @@
 //! *dictionary*: the keys are in the body, the shape is that of the empty record (prototype and class), the inline
 //! slots are stale. *deleted*: at least one slot of the shape is absent.
 //!
-//! What stands in shared memory: [`table`].
+//! A class is known by its name: [`class_of`]. What stands in shared memory: [`table`].
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use coheap_segment::{Error, Off};
+use coheap_segment::{Code, Error, Off, Segment};
 use coheap_txn::{Mem, Res};
 
 use crate::key::Key;
 use crate::keys;
+use crate::string::Str;
 
 pub mod table;
 
 use table::Step;
 pub use table::{
-    CHAINS, ENTRIES, HEADS, KEY, MAX_CHILDREN, MAX_SHAPES, NEXT, PAGE_COUNT, PAGE_ENTRIES, PAGE_OF_SHAPES,
-    PAGES, TABLE_OF_SHAPES,
+    CHAINS, CLASS, ENTRIES, HEADS, KEY, MAX_CHILDREN, MAX_SHAPES, NEXT, PAGE_COUNT, PAGE_ENTRIES,
+    PAGE_OF_SHAPES, PAGES, TABLE_OF_SHAPES,
 };
 
 /// The shape of `{}`.
@@ -107,7 +108,7 @@ pub struct Shape {
     pub root: u16,
     /// Its prototype is null.
     pub null_proto: bool,
-    /// The registered class of its instances; 0 none.
+    /// The registered class of its instances ([`class_of`]); 0 none.
     pub class: u32,
     /// The key of each slot.
     pub keys: Vec<Rc<Key>>,
@@ -234,12 +235,32 @@ pub fn root<M: Mem + ?Sized>(m: &mut M, null_proto: bool) -> Res<Rc<Shape>> {
     info(m, if null_proto { NULL_PROTO } else { PLAIN })
 }
 
-/// The shape of an instance of a registered class that has no properties; `None` if there is no room for it.
-pub fn class_root<M: Mem + ?Sized>(m: &mut M, class: u32) -> Res<Option<Rc<Shape>>> {
+/// The number of the class of this name: 1/16 of the offset of its name, which is interned as a key. The same in every
+/// process, for the life of the heap.
+pub fn class_of<M: Mem + ?Sized>(m: &mut M, name: &Str) -> Res<u32> {
+    let at = keys::intern(m, &Key::string(name.clone()))?;
+    // a block stands at a multiple of 16, in a segment of at most 64 GiB
+    u32::try_from(at / CLASS_UNIT).map_err(|_| Error::corrupt("a key beyond the segment", at).into())
+}
+
+/// The name of a class.
+pub fn class_name(segment: &Segment, class: u32) -> Res<Str> {
+    Ok(keys::load(segment, class_block(class))?.text().clone())
+}
+
+/// The block of a class's name.
+pub const fn class_block(class: u32) -> Off {
+    class as u64 * CLASS_UNIT
+}
+
+const CLASS_UNIT: u64 = 16;
+
+/// The shape of an instance of a registered class that has no properties.
+pub fn class_root<M: Mem + ?Sized>(m: &mut M, class: u32) -> Res<Rc<Shape>> {
     let step = Step { parent: 0, key: 0, class: class as u64, slots: 0, root: 0 };
     match table::shape_at(m, step, None)? {
-        Some(id) => Ok(Some(info(m, id)?)),
-        None => Ok(None),
+        Some(id) => info(m, id),
+        None => Err(Error::new(Code::OutOfMemory, "no room for the shape of one more class").into()),
     }
 }
 

@@ -40,6 +40,8 @@ pub mod tag {
 
 /// Flag of an object: its prototype is null.
 pub const NULL_PROTOTYPE: u8 = 1;
+/// Flag of an object: it is an instance of a class, whose name follows.
+pub const INSTANCE: u8 = 2;
 
 /// The head of one value; members follow it in the wire.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,12 +54,14 @@ pub enum Item<'a> {
     BigInt(bool, &'a [u8]),
     /// 10: the key of `Symbol.for` as 7 or 8.
     Symbol(Text<'a>),
-    /// 11: u32 id, u8 flags, u32 count, then count × (property key, value).
+    /// 11: u32 id, u8 flags, the class's name (7, 8) if they say so, u32 count, then count × (property key, value).
     Object {
         /// Number among the containers of this value.
         id: u32,
         /// Its prototype is null.
         null_prototype: bool,
+        /// The name of the class that it is an instance of.
+        class: Option<Text<'a>>,
         /// Properties.
         count: u32,
     },
@@ -216,7 +220,14 @@ impl<'a> Reader<'a> {
             }
             tag::OBJECT => {
                 let (id, flags) = (self.u32()?, self.u8()?);
-                Item::Object { id, null_prototype: flags & NULL_PROTOTYPE != 0, count: self.count()? }
+                let class = match flags & INSTANCE {
+                    0 => None,
+                    _ => {
+                        let tag = self.u8()?;
+                        Some(self.text(tag)?)
+                    }
+                };
+                Item::Object { id, null_prototype: flags & NULL_PROTOTYPE != 0, class, count: self.count()? }
             }
             tag::ARRAY => Item::Array { id: self.u32()?, length: self.u32()?, elements: self.count()? },
             tag::MAP => Item::Map { id: self.u32()?, count: self.count()? },

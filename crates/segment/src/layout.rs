@@ -99,9 +99,7 @@ pub struct Header {
     pub keys: AtomicU64,
     /// The channel directory. `queue`.
     pub channels: AtomicU64,
-    /// Directory of registered class names and codecs. `objects`.
-    pub classes: AtomicU64,
-    _pad3: [AtomicU64; 3],
+    _pad3: [AtomicU64; 4],
     // 0x1c0: the collector's
     /// {cycle 32, collector's participant 16, phase 8}. `gc`.
     pub collector: AtomicU64,
@@ -317,7 +315,6 @@ pub const fn layout_hash(upper: u64) -> u64 {
         std::mem::offset_of!(Header, committed),
         std::mem::offset_of!(Header, clock),
         std::mem::offset_of!(Header, root),
-        std::mem::offset_of!(Header, classes),
         std::mem::offset_of!(Header, collector),
         std::mem::offset_of!(Header, used_by_gone),
         std::mem::offset_of!(Header, slab_hints),

@@ -6,6 +6,7 @@
 //! operation gives back.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use coheap_segment::Off;
 use coheap_txn::{Block, Mem, Res};
@@ -15,7 +16,7 @@ use crate::cell::{Cell, Tag};
 use crate::key::Key;
 use crate::map_build::MapBuilder;
 use crate::mapkey::{MapKey, Text};
-use crate::shape::{self, ShapeWord};
+use crate::shape::{self, Shape, ShapeWord};
 use crate::string::{self, Str};
 use crate::view::{self, ViewKind};
 use crate::wire::{Item, Reader, malformed};
@@ -25,7 +26,7 @@ use crate::{array, buffer, map, packed, record};
 enum Kind<'w> {
     Object {
         block: Block,
-        null_prototype: bool,
+        root: Rc<Shape>,
         key: Option<Key>,
         pairs: Vec<(Key, Cell)>,
     },
@@ -154,8 +155,8 @@ impl<'w> Frame<'w> {
     /// Completes the block.
     fn finish<M: Mem + ?Sized>(self, m: &mut M) -> Res<Cell> {
         Ok(match self.kind {
-            Kind::Object { block, null_prototype, pairs, .. } => {
-                record::fill(m, block, null_prototype, &pairs)?;
+            Kind::Object { block, root, pairs, .. } => {
+                record::fill(m, block, root, &pairs)?;
                 Cell::reference(Tag::Record, block.at)
             }
             Kind::Shaped { block, shape, cells } => {
@@ -324,11 +325,18 @@ fn open<'w, M: Mem + ?Sized>(m: &mut M, item: Item<'w>, ids: &mut Vec<Cell>, at:
     };
     // what follows is at most as long as the wire: the counts have been compared with it
     let frame = match item {
-        Item::Object { id, null_prototype, count } => {
+        Item::Object { id, null_prototype, class, count } => {
+            let root = match class {
+                Some(name) => {
+                    let class = shape::class_of(m, &Str::from(&name))?;
+                    shape::class_root(m, class)?
+                }
+                None => shape::root(m, null_prototype)?,
+            };
             let block = record::reserve(m, count as usize)?;
             enter(id, Tag::Record, block.at)?;
             let pairs = Vec::with_capacity(count.min(1 << 12) as usize);
-            Frame { kind: Kind::Object { block, null_prototype, key: None, pairs }, left: count }
+            Frame { kind: Kind::Object { block, root, key: None, pairs }, left: count }
         }
         Item::Shaped { id, shape, count } => {
             // the low half of a shape's word is its id: either will do

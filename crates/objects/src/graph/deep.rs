@@ -12,8 +12,8 @@ use super::export::{identity, leaf};
 use crate::cell::{Cell, Tag};
 use crate::key::Key;
 use crate::map_iter::{Step, entries_from};
-use crate::wire::{NULL_PROTOTYPE, Writer, tag};
-use crate::{array, buffer, packed, record, view};
+use crate::wire::{INSTANCE, NULL_PROTOTYPE, Writer, tag};
+use crate::{array, buffer, packed, record, shape, view};
 
 /// What is still to be written.
 enum Piece {
@@ -99,11 +99,16 @@ fn container<M: Mem + ?Sized>(
     let mut w = Writer(out);
     match kind {
         Tag::Record => {
-            let null_prototype = record::shape(m, at)?.null_proto;
+            let shape = record::shape(m, at)?;
             let entries = record::entries(m, at)?;
             w.u8(tag::OBJECT);
             w.u32(id);
-            w.u8(if null_prototype { NULL_PROTOTYPE } else { 0 });
+            if shape.class != 0 {
+                w.u8(INSTANCE);
+                w.text(&shape::class_name(m.segment(), shape.class)?);
+            } else {
+                w.u8(if shape.null_proto { NULL_PROTOTYPE } else { 0 });
+            }
             w.u32(entries.len() as u32);
             rest.extend(entries.into_iter().map(|(key, cell)| Piece::Property(key, cell, guard)));
         }

@@ -31,6 +31,8 @@ use crate::keys::shared;
 
 /// Ids are below this.
 pub const MAX_SHAPES: u32 = 1 << 16;
+/// Ids from here on are kept for roots: a program that makes ever new shapes can still store instances of one more class.
+const MOST_CHILDREN_IN_ALL: u64 = MAX_SHAPES as u64 - 1024;
 /// The most children of a shape: keys beyond are data (user ids), not structure, and make dictionaries.
 pub const MAX_CHILDREN: u64 = 1536;
 /// Low half of word 1 of the table.
@@ -60,7 +62,8 @@ pub const KEY: u64 = 32;
 pub const NEXT: u64 = 56;
 const ID: u64 = 16;
 const PARENT: u64 = 24;
-const CLASS: u64 = 40;
+/// Where a SHAPE block tells class and null-prototype bit.
+pub const CLASS: u64 = 40;
 const CHILDREN: u64 = 48;
 const SHAPE_BYTES: u64 = 64;
 pub(super) const NULL_PROTO_BIT: u64 = 1 << 32;
@@ -155,7 +158,7 @@ pub(super) fn read(segment: &Segment, table: Off, id: u16) -> Res<(Off, Step)> {
 pub(super) fn has_room(segment: &Segment, parent: Off) -> Res<bool> {
     let table = existing(segment)?;
     // Relaxed: limits that may be passed by a few in a race
-    Ok(shared(segment, table, HINT)?.load(Relaxed) < MAX_SHAPES as u64
+    Ok(shared(segment, table, HINT)?.load(Relaxed) < MOST_CHILDREN_IN_ALL
         && shared(segment, parent, CHILDREN)?.load(Relaxed) < MAX_CHILDREN)
 }
 

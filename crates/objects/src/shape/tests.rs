@@ -34,11 +34,11 @@ fn the_roots_have_fixed_ids() {
     assert_eq!(root(&mut m, true).unwrap().id, NULL_PROTO);
     let plain = root(&mut m, false).unwrap();
     assert_eq!((plain.id, plain.root, plain.null_proto, plain.class), (PLAIN, PLAIN, false, 0));
-    let class = class_root(&mut m, 7).unwrap().unwrap();
-    assert_eq!(class_root(&mut m, 7).unwrap().unwrap().id, class.id);
+    let class = class_root(&mut m, 7).unwrap();
+    assert_eq!(class_root(&mut m, 7).unwrap().id, class.id);
     let child = child(&mut m, &class, &Key::string("x")).unwrap().unwrap();
     assert_eq!((child.class, child.root), (7, class.id));
-    assert_eq!(class_root(&mut m, 0).unwrap().unwrap().id, PLAIN);
+    assert_eq!(class_root(&mut m, 0).unwrap().id, PLAIN);
 }
 
 #[test]

@@ -1,0 +1,309 @@
+/**
+ * The classes and codecs that this thread knows, by name and by prototype: {@link register}, {@link registerCodec}.
+ *
+ * A heap names the class of each instance, and nothing more. So a thread may meet a name that means nothing to it yet:
+ * an instance is a live object that refuses every use until its class is registered; of a coded or frozen value, a
+ * stand-in that always refuses is made, and the next reading gives the value.
+ */
+import { inspect } from 'node:util'
+import { fail, wrongType } from './errors.js'
+import { fieldTypes, sameFields, type Fields, type FieldTypes } from './fields.js'
+import { optionsOf } from './sizes.js'
+
+/** A class whose instances are of the type `T`; its constructor is never called. */
+export interface ClassOf<T> {
+  readonly prototype: T
+  readonly name: string
+}
+
+/** How the instances of a class are stored. */
+export interface ClassOptions {
+  /** The name under which all sides register it. Default: the class's own. */
+  name?: string | undefined
+  /** The types of some properties, checked when these are written; other properties stay allowed. */
+  fields?: Fields | undefined
+}
+
+/** How the instances of a class are stored by value. */
+export interface Codec<T, S = unknown> {
+  /** The name under which all sides register it. */
+  name: string
+  /** What stands for the value in the heap: anything that can be stored. What it throws is thrown by the storing. */
+  encode: (value: T) => S
+  /** The value, anew at each reading. It gets a fresh plain copy of what `encode` gave; live members are live. */
+  decode: (stored: S) => T
+}
+
+const custom = Symbol.for('nodejs.util.inspect.custom')
+
+/** What a record is an instance of. */
+export class ClassInfo {
+  /** '' for plain objects. */
+  readonly name: string
+  /** Undefined: the class is not registered in this thread. */
+  prototype: object | null | undefined
+  fields: FieldTypes | undefined = undefined
+
+  constructor(name: string, prototype: object | null | undefined) {
+    this.name = name
+    this.prototype = prototype
+  }
+}
+
+/** Plain objects. */
+export const PLAIN = new ClassInfo('', Object.prototype)
+/** Objects without a prototype. */
+export const NULL = new ClassInfo('', null)
+
+/** A registered codec. */
+export class CodecInfo {
+  readonly name: string
+  readonly encode: (value: unknown) => unknown
+  readonly decode: (stored: unknown) => unknown
+
+  constructor(codec: Codec<unknown>) {
+    this.name = codec.name
+    this.encode = codec.encode
+    this.decode = codec.decode
+  }
+}
+
+/** Classes that are registered, or that a heap has named. */
+const classes = new Map<string, ClassInfo>()
+const codecs = new Map<string, CodecInfo>()
+const byPrototype = new Map<object, ClassInfo | CodecInfo>()
+
+/** How often something was met that is not registered; 0 as long as all is well. */
+export const unmet = { count: 0 }
+
+/** The built-in classes whose values Coheap stores by itself. */
+const BUILT_IN = new Set<unknown>([
+  Object,
+  Array,
+  Map,
+  Set,
+  Date,
+  RegExp,
+  URL,
+  Error,
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
+  AggregateError,
+  ArrayBuffer,
+  DataView,
+  Buffer,
+  Number,
+  String,
+  Boolean,
+  BigInt,
+  Symbol,
+  Function,
+  ...[Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array],
+  ...[Float32Array, Float64Array, BigInt64Array, BigUint64Array],
+  (globalThis as { Float16Array?: unknown }).Float16Array,
+])
+
+const LONGEST_NAME = 255
+
+function checkedClass(Class: unknown): { prototype: object; name: string } {
+  const prototype = typeof Class === 'function' ? (Class.prototype as unknown) : undefined
+  if (prototype === null || typeof prototype !== 'object') throw wrongType('a class is needed')
+  const { name } = Class as { name: unknown }
+  if (BUILT_IN.has(Class)) throw wrongType(`${String(name)} is a built-in class that needs no registration`)
+  return { prototype, name: typeof name === 'string' ? name : '' }
+}
+
+function checkedClassName(name: unknown): string {
+  if (typeof name !== 'string') throw wrongType('the name of a class must be a string')
+  if (name === '') throw wrongType('a class without a name of its own needs the option name')
+  if (name.length > LONGEST_NAME) throw wrongType(`the name of a class has at most ${LONGEST_NAME} characters`)
+  return name
+}
+
+/** The native class that a class is built upon, whose instances are more than their properties; undefined if none. */
+function nativeBase(prototype: object): string | undefined {
+  for (let p: object | null = prototype; p !== null; p = Object.getPrototypeOf(p) as object | null) {
+    const constructor = Object.getOwnPropertyDescriptor(p, 'constructor')?.value as unknown
+    if (p === Object.prototype || typeof constructor !== 'function') continue
+    if (BUILT_IN.has(constructor) || /\[native code\]\s*\}$/.test(Function.prototype.toString.call(constructor))) {
+      return constructor.name
+    }
+  }
+  return undefined
+}
+
+/** That this prototype may have this name, or has it already: then what it is registered as. */
+function checkFree(prototype: object, name: string): ClassInfo | CodecInfo | undefined {
+  const known = byPrototype.get(prototype)
+  if (known !== undefined && known.name !== name) {
+    throw wrongType(`the class is registered already, under the name ${known.name}`)
+  }
+  if (known === undefined && (codecs.has(name) || isRegistered(classes.get(name)))) {
+    throw wrongType(`another class is registered under the name ${name}`)
+  }
+  return known
+}
+
+function isRegistered(info: ClassInfo | undefined): boolean {
+  return info?.prototype !== undefined && byPrototype.get(info.prototype as object) === info
+}
+
+/**
+ * Makes instances of a class storable: live objects as plain ones are, with the class's prototype, so `instanceof`,
+ * methods and accessors work on them. On every side, before instances are stored or used; the name is what both sides
+ * have in common. Instances are made on reading without running the constructor. `#private` fields are not stored, and
+ * methods that touch them throw as the language says. A subclass is registered for itself. Again with the same class
+ * and options does nothing.
+ *
+ * A frozen instance is stored by value and comes back really frozen. A property that `fields` declares is checked, and
+ * wrapped, whenever it is written in a thread that has registered it so; one that is absent stays absent.
+ * @throws ERR_COHEAP_INVALID_ARGUMENT: no class, a built-in one or a subclass of one, a name that another class has
+ */
+export function register<T extends object>(Class: ClassOf<T>, options?: ClassOptions): void {
+  const { prototype, name: ownName } = checkedClass(Class)
+  const o = optionsOf(options)
+  const name = checkedClassName(o.name ?? ownName)
+  const fields = o.fields === undefined ? undefined : fieldTypes(o.fields)
+  const base = nativeBase(prototype)
+  if (base !== undefined) {
+    throw wrongType(`${name} extends ${base}, whose instances are more than their properties: use registerCodec`)
+  }
+  const known = checkFree(prototype, name)
+  if (known instanceof CodecInfo) throw wrongType(`${name} has a codec already`)
+  if (known !== undefined) {
+    if (!sameFields(known.fields, fields)) throw wrongType(`${name} is registered already, with other fields`)
+    return
+  }
+  const info = classNamed(name)
+  info.prototype = prototype
+  info.fields = fields
+  byPrototype.set(prototype, info)
+}
+
+/**
+ * Makes instances of a class storable by value: at each reading there is a fresh one. On every side, before instances
+ * are stored or read. A subclass is registered for itself. Again with the same class and functions does nothing.
+ * @throws ERR_COHEAP_INVALID_ARGUMENT: no class, a built-in one that needs no codec, a name that another class has
+ */
+export function registerCodec<T extends object, S>(Class: ClassOf<T>, codec: Codec<T, S>): void {
+  const { prototype } = checkedClass(Class)
+  const { name: wanted, encode, decode } = optionsOf(codec)
+  const name = checkedClassName(wanted)
+  if (typeof encode !== 'function' || typeof decode !== 'function') {
+    throw wrongType('a codec needs the functions encode and decode')
+  }
+  const known = checkFree(prototype, name)
+  if (known !== undefined) {
+    if (known instanceof CodecInfo && known.encode === encode && known.decode === decode) return
+    throw wrongType(
+      `${name} is registered already, ${known instanceof CodecInfo ? 'with another codec' : 'as a class'}`,
+    )
+  }
+  const info = new CodecInfo({ name, encode, decode } as Codec<unknown>)
+  codecs.set(name, info)
+  byPrototype.set(prototype, info)
+}
+
+/** What the objects with this prototype are registered as. */
+export function registeredAt(prototype: object): ClassInfo | CodecInfo | undefined {
+  return byPrototype.size === 0 ? undefined : byPrototype.get(prototype)
+}
+
+/** The class that a heap names: one without a prototype as long as it is not registered. */
+export function classNamed(name: string): ClassInfo {
+  let info = classes.get(name)
+  if (info === undefined) {
+    info = new ClassInfo(name, standIns ? standInFor(name) : undefined)
+    classes.set(name, info)
+  }
+  return info
+}
+
+/** The codec that a heap names. */
+export function codecNamed(name: string): CodecInfo | undefined {
+  return codecs.get(name) ?? (standIns ? new CodecInfo(shownCodec(name)) : undefined)
+}
+
+/** What the use of something unregistered throws. */
+export function unregistered(name: string): Error {
+  return fail(
+    'ERR_COHEAP_UNREGISTERED_CLASS',
+    `the class ${name} is not registered in this thread: call register or registerCodec first`,
+    undefined,
+    unregistered,
+  )
+}
+
+// what cannot be read
+
+const unread = new WeakMap<object, string>()
+
+class Unread {
+  readonly name: string
+  constructor(name: string) {
+    this.name = name
+  }
+  [custom](_depth: number, options: { stylize?: (text: string, style: string) => string }): string {
+    return notRegistered(unread.get(this) ?? '', options)
+  }
+}
+
+/** `[class Account not registered]` */
+export function notRegistered(name: string, options: { stylize?: (text: string, style: string) => string }): string {
+  const text = `[class ${name} not registered]`
+  return options.stylize?.(text, 'special') ?? text
+}
+
+const refusing: ProxyHandler<Unread> = {}
+for (const trap of Reflect.ownKeys(Reflect)) {
+  if (typeof trap !== 'string') continue
+  ;(refusing as Record<string, (t: Unread, key: unknown) => unknown>)[trap] = (t, key) => {
+    // an object on its way through a promise is asked for its `then`
+    if (trap === 'get' && key === 'then') return undefined
+    throw unregistered(t.name)
+  }
+}
+
+/** What stands for a value that is stored under a name that means nothing here: its every use throws. */
+export function makeUnread(name: string): object {
+  unmet.count++
+  const standIn = new Proxy(new Unread(name), refusing)
+  unread.set(standIn, name)
+  return standIn
+}
+
+/** The name of the class without which this value could not be read; undefined for any other value. */
+export function unreadName(value: object): string | undefined {
+  return unread.get(value)
+}
+
+// looking at a heap whose classes are not known
+
+let standIns = false
+
+/** From now on classes and codecs that are not registered are stood in for: to look at a heap, not to work with it. */
+export function standInForClasses(): void {
+  standIns = true
+}
+
+function standInFor(name: string): object {
+  const constructor = function () {
+    throw unregistered(name)
+  }
+  Object.defineProperty(constructor, 'name', { value: name })
+  return Object.create(Object.prototype, { constructor: { value: constructor } }) as object
+}
+
+function shownCodec(name: string): Codec<unknown> {
+  return {
+    name,
+    encode: () => {
+      throw unregistered(name)
+    },
+    decode: (stored) => ({ [custom]: (_: number, options: object) => `[${name}: ${inspect(stored, options)}]` }),
+  }
+}
