@@ -75,6 +75,31 @@ test('S12: processes that are killed at random take nothing with them', async (t
   t.regex(output, /no fault found, nothing left/)
 })
 
+test('S7: the sender sees every change that the receiver makes to the message', async (t) => {
+  const { code, output } = await run('sender-receiver.mjs')
+  t.is(code, 0, output)
+  for (const part of [
+    'Shared Message {',
+    'flag: true,',
+    'int: 42,',
+    "string: 'as it is now',",
+    "map: SharedMap(2) { 'key1' => 2, 'key2' => Shared [ 1970-01-01T00:00:00.000Z ] },",
+    "frozen: [ 'key', 2, 3 ],",
+    'bytes: Int32Array(3) [ 1, -2, 3 ],',
+    'company: Shared Company {',
+    'id: 8n,',
+    "emails: Shared [ 'info@example.org', 'jobs@example.org' ],",
+    "sites: SharedSet(2) { 'Berlin', 'Lyon' },",
+    'income: Shared { y2023: 10.5, y2024: 11.25 },',
+    "Shared Employee { name: 'Ada', salary: 66000 },",
+    "Shared Employee { name: 'Grace', salary: 108000 }",
+    'metrics: Shared Metrics { visits: 4, load: 0.5 }',
+  ]) {
+    t.true(output.includes(part), `${part} in\n${output}`)
+  }
+  t.regex(output, /Ada has 5500 a month, Grace 9000\n$/)
+})
+
 test('the demo adds up real flights, and every number equals the plain pass', async (t) => {
   const { code, output } = await run('flights/main.mjs', '--rows', 150_000)
   t.is(code, 0, output)

@@ -1,11 +1,28 @@
 // Money moves between 200 accounts in W processes at once, and an auditor adds everything up all the while.
-// The sum never changes and no balance is ever negative, at any moment that anyone can see.
+// The sum never changes and no balance is ever negative, at any moment that anyone can see. The accounts are instances of
+// a class that every process registers.
 //   node examples/accounts.mjs [processes] [transfers in all]
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import assert from 'node:assert/strict'
-import { Heap } from 'coheap'
+import { Heap, register } from 'coheap'
+
+class Account {
+  constructor(id, balance) {
+    this.id = id
+    this.balance = balance
+  }
+
+  /** Moves money to another account, if there is enough: how many moves that were. */
+  pay(target, amount) {
+    if (this.balance < amount) return 0
+    this.balance -= amount
+    target.balance += amount
+    return 1
+  }
+}
+register(Account, { fields: { id: 'u32', balance: 'i32' } })
 
 const ACCOUNTS = 200
 const [role, name, count] = process.argv.slice(2)
@@ -19,14 +36,7 @@ if (role === 'teller') {
     const from = random(ACCOUNTS)
     const to = (from + 1 + random(ACCOUNTS - 1)) % ACCOUNTS
     const amount = 1 + random(49)
-    moved += heap.transaction(() => {
-      const source = accounts[`client${from}`]
-      const target = accounts[`client${to}`]
-      if (source.balance < amount) return 0
-      source.balance -= amount
-      target.balance += amount
-      return 1
-    })
+    moved += heap.transaction(() => accounts[`client${from}`].pay(accounts[`client${to}`], amount))
   }
   process.send(moved)
   heap.close()
@@ -60,8 +70,9 @@ if (role === 'teller') {
   const heap = Heap.create()
   heap.root.closed = false
   heap.root.accounts = Object.fromEntries(
-    Array.from({ length: ACCOUNTS }, (_, i) => [`client${i}`, { id: i, balance: random(1000) }]),
+    Array.from({ length: ACCOUNTS }, (_, i) => [`client${i}`, new Account(i, random(1000))]),
   )
+  assert.ok(heap.root.accounts.client0 instanceof Account)
   const sum = () => heap.transaction(() => Object.values(heap.root.accounts).reduce((a, x) => a + x.balance, 0))
   const before = sum()
   const start = (...args) => fork(fileURLToPath(import.meta.url), args)

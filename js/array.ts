@@ -10,12 +10,12 @@ import type { Attachment, Window } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
 import { methods } from './array-methods.js'
 import { ABSENT, ASK, immediate, keep, scratchF, type ChildCache } from './cells.js'
-import { unmet } from './classes.js'
 import { fail } from './errors.js'
 import { inspectArray } from './inspect.js'
 import { Status, Tag } from './port.js'
 import { isDefaultDescriptor, setOnReceiver } from './record.js'
 import { UNKNOWN } from './shapes.js'
+import { unreadable } from './stand-in.js'
 import { proxyTargetOf, targetOf, type Target } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
@@ -146,7 +146,7 @@ function answer(t: ArrayTarget, value: unknown): unknown {
   const status = a.state[0]
   if (status === Status.ABSENT) return ABSENT
   if (status !== Status.OK) value = a.settle()
-  return unmet.count !== 0 && typeof value === 'object' && value !== null ? a.readable(value) : value
+  return unreadable.count !== 0 && typeof value === 'object' && value !== null ? a.readable(value) : value
 }
 
 /** Keeps the child that an element was just found to be, under the bits of the cell that refers to it. */
@@ -169,10 +169,10 @@ export function lengthOf(t: ArrayTarget): number {
   return n
 }
 
-/** True if there may be named properties. */
+/** True if there may be named properties, or the array has been destroyed: ask. */
 function mayBeNamed(t: ArrayTarget): boolean {
   const { u32, low } = t
-  return t.named || u32[low + NAMED] !== 0 || u32[low + NAMED + 1] !== 0
+  return t.named || u32[low + NAMED] !== 0 || u32[low + NAMED + 1] !== 0 || u32[low + LOW_1] >>> 31 === 1
 }
 
 /** The index that a property key is, or -1. */

@@ -2,12 +2,13 @@
  * A heap as this thread sees it, behind the public `Heap`: the port to the native side, the read-only windows, what
  * is known of shapes, the way of values in and out, and the making of wrappers.
  */
-import { NULL, PLAIN, classNamed, unmet, unreadName, unregistered, type ClassInfo, type CodecInfo } from './classes.js'
-import { codeOf, fail } from './errors.js'
+import { NULL, PLAIN, classNamed, unregistered, type ClassInfo, type CodecInfo } from './classes.js'
+import { CoheapError, codeOf, fail } from './errors.js'
 import { Decoder } from './decode.js'
 import { Encoder } from './encode.js'
 import { Gate, attachments, scope } from './scope.js'
 import { ShapeTree, Shape, UNKNOWN, isOpaque, reach } from './shapes.js'
+import { refuseStandIn, standIn, unreadable } from './stand-in.js'
 import { Reader, Wire, Packed, Writer } from './wire.js'
 import { In, Status, Tag, type Port } from './port.js'
 import { makeArray } from './array.js'
@@ -125,7 +126,7 @@ export class Attachment {
   /** As {@link result}, of a value that was read by itself: see {@link readable}. */
   alone(value: unknown): unknown {
     if (this.state[0] !== Status.OK) value = this.settle()
-    return unmet.count !== 0 && typeof value === 'object' && value !== null ? this.readable(value) : value
+    return unreadable.count !== 0 && typeof value === 'object' && value !== null ? this.readable(value) : value
   }
 
   /** As {@link settle}, of a message that was taken: its block is gone, so a frozen one is not kept. */
@@ -274,7 +275,7 @@ export class Attachment {
   private newDecoder(reader: Reader): Decoder {
     return new Decoder(
       reader,
-      (handle) => this.wrapperOf(handle),
+      (handle) => this.member(handle),
       (codec, stored) => this.decodeWith(codec, stored),
     )
   }
@@ -301,14 +302,25 @@ export class Attachment {
 
   /**
    * A value that was read by itself.
-   * @throws ERR_COHEAP_UNREGISTERED_CLASS for an instance of a class that is not registered
+   * @throws ERR_COHEAP_UNREGISTERED_CLASS, ERR_COHEAP_DESTROYED where there is a stand-in only
    */
   readable(value: object): object {
-    if (unmet.count === 0) return value
+    if (unreadable.count === 0) return value
+    refuseStandIn(value)
     const target = targetOf(value)
-    const name = target instanceof RecordTarget ? target.unregistered : unreadName(value)
-    if (name !== undefined) throw unregistered(name)
+    if (target instanceof RecordTarget && target.info.prototype === undefined) throw unregistered(target.info.name)
     return value
+  }
+
+  /** A live object among others that are read: a stand-in if it has been destroyed and cannot be wrapped. */
+  private member(handle: number): unknown {
+    try {
+      return this.wrapperOf(handle)
+    } catch (error) {
+      if (!(error instanceof CoheapError) || error.code !== 'ERR_COHEAP_DESTROYED') throw error
+      const { message } = error
+      return standIn('[destroyed]', () => fail('ERR_COHEAP_DESTROYED', message))
+    }
   }
 
   /** The class of an object, by the number that the heap gives it. */
@@ -409,10 +421,10 @@ export class Attachment {
     if (at === 0 || !isFrozenContent(r)) return this.decoder.value()
     const kept = this.kept.get(at)
     if (kept?.version === version) return kept.value
-    const missing = unmet.count
+    const missing = unreadable.count
     const value = this.decoder.value()
     // what could not be read today can be read once its class is registered
-    if (unmet.count === missing) this.keep(at, version, bytes, value)
+    if (unreadable.count === missing) this.keep(at, version, bytes, value)
     return value
   }
 

@@ -2,8 +2,8 @@
  * The classes and codecs that this thread knows, by name and by prototype: {@link register}, {@link registerCodec}.
  *
  * A heap names the class of each instance, and nothing more. So a thread may meet a name that means nothing to it yet:
- * an instance is a live object that refuses every use until its class is registered; of a coded or frozen value, a
- * stand-in that always refuses is made, and the next reading gives the value.
+ * an instance is a live object that refuses every use until its class is registered; for a coded or frozen value there is
+ * a stand-in (`stand-in.ts`), and the next reading gives the value.
  */
 import { inspect } from 'node:util'
 import { fail, wrongType } from './errors.js'
@@ -72,9 +72,6 @@ export class CodecInfo {
 const classes = new Map<string, ClassInfo>()
 const codecs = new Map<string, CodecInfo>()
 const byPrototype = new Map<object, ClassInfo | CodecInfo>()
-
-/** How often something was met that is not registered; 0 as long as all is well. */
-export const unmet = { count: 0 }
 
 /** The built-in classes whose values Coheap stores by itself. */
 const BUILT_IN = new Set<unknown>([
@@ -238,47 +235,9 @@ export function unregistered(name: string): Error {
   )
 }
 
-// what cannot be read
-
-const unread = new WeakMap<object, string>()
-
-class Unread {
-  readonly name: string
-  constructor(name: string) {
-    this.name = name
-  }
-  [custom](_depth: number, options: { stylize?: (text: string, style: string) => string }): string {
-    return notRegistered(unread.get(this) ?? '', options)
-  }
-}
-
 /** `[class Account not registered]` */
-export function notRegistered(name: string, options: { stylize?: (text: string, style: string) => string }): string {
-  const text = `[class ${name} not registered]`
-  return options.stylize?.(text, 'special') ?? text
-}
-
-const refusing: ProxyHandler<Unread> = {}
-for (const trap of Reflect.ownKeys(Reflect)) {
-  if (typeof trap !== 'string') continue
-  ;(refusing as Record<string, (t: Unread, key: unknown) => unknown>)[trap] = (t, key) => {
-    // an object on its way through a promise is asked for its `then`
-    if (trap === 'get' && key === 'then') return undefined
-    throw unregistered(t.name)
-  }
-}
-
-/** What stands for a value that is stored under a name that means nothing here: its every use throws. */
-export function makeUnread(name: string): object {
-  unmet.count++
-  const standIn = new Proxy(new Unread(name), refusing)
-  unread.set(standIn, name)
-  return standIn
-}
-
-/** The name of the class without which this value could not be read; undefined for any other value. */
-export function unreadName(value: object): string | undefined {
-  return unread.get(value)
+export function notRegistered(name: string): string {
+  return `[class ${name} not registered]`
 }
 
 // looking at a heap whose classes are not known

@@ -4,8 +4,8 @@
  */
 import type { Attachment } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
-import { unmet } from './classes.js'
 import { scope } from './scope.js'
+import { unreadable } from './stand-in.js'
 import { collectionTargetOf, targetOf, type Target } from './target.js'
 
 /** What stands behind a map or a set. */
@@ -119,7 +119,7 @@ export class Cursor {
     if (this.stride === 2) this.value = this.run[this.at + 1]
     this.last = this.numbers![this.at / this.stride]!
     this.at += this.stride
-    if (unmet.count !== 0 && !this.shown) this.check()
+    if (unreadable.count !== 0 && !this.shown) this.check()
     return true
   }
 

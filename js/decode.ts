@@ -2,8 +2,9 @@
  * The wire format into JavaScript values: scalars, by-value objects, plain containers (of a snapshot), and live
  * objects by their handles. Iterative, as the encoder is. Runs no code of the user's but the `decode` of codecs.
  */
-import { classNamed, codecNamed, makeUnread, unregistered, type CodecInfo } from './classes.js'
+import { classNamed, codecNamed, notRegistered, unregistered, type CodecInfo } from './classes.js'
 import { CoheapError, fail } from './errors.js'
+import { standIn } from './stand-in.js'
 import { ERROR_KINDS, ErrorField, ObjectFlag, Packed, Reader, Wire } from './wire.js'
 import { kindName, makeView } from './view-kinds.js'
 
@@ -226,7 +227,7 @@ export class Decoder {
   private container(id: number, target: object, name?: string): object {
     if (this.content) this.frozen.push(target)
     if (this.bare) return (this.seen[id] = target)
-    if (name !== undefined && classNamed(name).prototype === undefined) return (this.seen[id] = makeUnread(name))
+    if (name !== undefined && classNamed(name).prototype === undefined) return (this.seen[id] = unread(name))
     return (this.seen[id] = this.content ? new Proxy(target, readOnly) : target)
   }
 
@@ -450,7 +451,7 @@ export class Decoder {
     const stored = inner.value()
     if (codec !== undefined) return this.runCodec(codec, stored)
     if (this.bare) throw unregistered(name)
-    return makeUnread(name)
+    return unread(name)
   }
 
   /** A frozen object whose members are all simple; undefined, and nothing read, if they are not. */
@@ -516,6 +517,10 @@ const readOnly: ProxyHandler<object> = {
 
 function refuseWrite(_target: object, key: string | symbol): never {
   throw fail('ERR_COHEAP_READ_ONLY', `the object is frozen: ${String(key)} cannot be changed`)
+}
+
+function unread(name: string): object {
+  return standIn(notRegistered(name), () => unregistered(name))
 }
 
 function corrupt(): Error {

@@ -18,6 +18,7 @@ import {
   type Transaction,
   type TransactionOptions,
 } from './transaction.js'
+import { tagName, targetOf, type Target } from './target.js'
 import type { Shared } from './types.js'
 import { kindOfClass, type TypedArray } from './view-kinds.js'
 import { delay, limitsOf, timedOut, type Wait } from './waiting.js'
@@ -96,8 +97,22 @@ export interface Violation {
   what: string
 }
 
+/** Names a live object: plain data that goes by any means to whoever has the heap open. It keeps nothing alive. */
+export interface Ref {
+  /** Which heap. */
+  heap: string
+  /** Where in it, in bytes. */
+  at: number
+  /** Which of the objects that have stood there. */
+  birth: number
+}
+
 /** The share of a small heap that one participant's place in the tables may have. */
 const BYTES_A_PARTICIPANT = 16 * 1024
+
+function isWhole(x: unknown, below: number): x is number {
+  return typeof x === 'number' && Number.isInteger(x) && x >= 0 && x < below
+}
 
 const CREATE = 0
 const OPEN = 1
@@ -276,6 +291,64 @@ export class Heap<Root extends object = any> extends EventEmitter {
     if (length === undefined) throw wrongType('alloc needs a length')
     a.port.alloc(kind, whole(length, 'length', 0, 2 ** 36, 0))
     return a.settle() as T
+  }
+
+  /**
+   * Frees an object now: what it holds by value, but not the objects that it refers to. Every later use of it, in any
+   * process, throws ERR_COHEAP_DESTROYED; properties that hold it still exist and can be overwritten. The bytes of an
+   * `ArrayBuffer` stay as long as anybody has them; a typed array goes without its buffer. Part of the running
+   * transaction, if there is one.
+   * @throws ERR_COHEAP_DESTROYED, ERR_COHEAP_WRONG_HEAP; ERR_COHEAP_INVALID_ARGUMENT for the root and for what is not shared
+   */
+  destroy(value: object): void {
+    const t = this.#target(value, 'destroy')
+    t.writes++
+    this.#a.port.destroy(t.h)
+    this.#a.done()
+  }
+
+  /**
+   * What names a live object, for {@link deref}. Small plain data: by JSON, IPC, a database. It keeps nothing alive.
+   * @throws ERR_COHEAP_DESTROYED, ERR_COHEAP_WRONG_HEAP; ERR_COHEAP_INVALID_ARGUMENT for what is not shared
+   */
+  ref(value: object): Ref {
+    const t = this.#target(value, 'ref')
+    const { port, state, nums } = this.#a
+    port.refOf(t.h)
+    this.#a.done()
+    return { heap: port.identity, at: nums[3], birth: state[1] }
+  }
+
+  /**
+   * The live object that a {@link ref} names, in any process. May wait up to `patience` for a transaction that changes
+   * the object.
+   * @throws ERR_COHEAP_DESTROYED if it is gone, ERR_COHEAP_WRONG_HEAP, ERR_COHEAP_INVALID_ARGUMENT for what is no ref
+   */
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller says what it is
+  deref<T = unknown>(ref: Ref): T {
+    const a = this.#a
+    a.check()
+    const { heap, at, birth } = optionsOf<Ref>(ref, 'a ref')
+    if (typeof heap !== 'string' || !isWhole(at, 2 ** 47) || !isWhole(birth, 2 ** 16)) {
+      throw wrongType('a ref is what heap.ref(object) gave')
+    }
+    if (heap !== a.port.identity) throw fail('ERR_COHEAP_WRONG_HEAP', 'a ref to an object of another heap')
+    return a.alone(a.port.deref(at, birth)) as T
+  }
+
+  /** What stands behind a live object of this heap, in use now. */
+  #target(value: unknown, method: string): Target {
+    const a = this.#a
+    const target = value !== null && typeof value === 'object' ? targetOf(value) : undefined
+    if (target === undefined) {
+      a.check()
+      throw wrongType(`${method} needs a shared object: what is not stored, or is stored by value, is none`)
+    }
+    if (target.attachment !== a) {
+      throw fail('ERR_COHEAP_WRONG_HEAP', `${method} of a ${tagName(target.tag)} of another heap`)
+    }
+    a.use(target)
+    return target
   }
 
   /**

@@ -3,7 +3,7 @@
  * @packageDocumentation
  */
 export { Heap } from './heap.js'
-export type { HeapInfo, HeapOptions, HeapStats, ParticipantInfo, Violation } from './heap.js'
+export type { HeapInfo, HeapOptions, HeapStats, ParticipantInfo, Ref, Violation } from './heap.js'
 export { Channel } from './channel.js'
 export type { ChannelOptions } from './channel.js'
 export { Transaction, retry } from './transaction.js'

@@ -10,6 +10,7 @@ import type { RecordTarget } from './record.js'
 import { Cursor, type CollectionTarget } from './collection.js'
 import { CoheapError } from './errors.js'
 import { HOLE } from './decode.js'
+import { special } from './stand-in.js'
 import type { Target } from './target.js'
 
 type Inspect = (value: unknown, options: object) => string
@@ -32,16 +33,15 @@ function shown(
   make: () => unknown,
   inspect: unknown,
 ): string {
-  const special = (text: string) => options.stylize?.(text, 'special') ?? text
-  if (open.includes(t.self)) return special('[Circular]')
-  if (depth < 0) return special(`[${name}]`)
+  if (open.includes(t.self)) return special('[Circular]', options)
+  if (depth < 0) return special(`[${name}]`, options)
   open.push(t.self)
   try {
     const inner = { ...options, depth }
     return `${name} ${(inspect as Inspect)(make(), inner)}`
   } catch (error) {
-    if (error instanceof CoheapError && error.code === 'ERR_COHEAP_DESTROYED') return special('[destroyed]')
-    if (error instanceof CoheapError && error.code === 'ERR_COHEAP_CLOSED') return special('[closed]')
+    if (error instanceof CoheapError && error.code === 'ERR_COHEAP_DESTROYED') return special('[destroyed]', options)
+    if (error instanceof CoheapError && error.code === 'ERR_COHEAP_CLOSED') return special('[closed]', options)
     throw error
   } finally {
     open.pop()
@@ -64,7 +64,7 @@ function plain(entries: unknown[], into: object): object {
 export function inspectRecord(t: RecordTarget, depth: number, options: Options, inspect: unknown): unknown {
   const { info, self } = t
   const { prototype } = info
-  if (prototype === undefined) return notRegistered(info.name, options)
+  if (prototype === undefined) return special(notRegistered(info.name), options)
   if (prototype === null || info === PLAIN) {
     const name = prototype === null ? 'Shared: null prototype' : 'Shared'
     return shown(t, name, depth, options, () => plain(entriesOf(t), {}), inspect)

@@ -87,6 +87,8 @@ export interface Port {
   /** The same bytes as 32 doubles. */
   readonly nums: Float64Array
   readonly name: string
+  /** Tells this heap from every other one, also from another of the same name. */
+  readonly identity: string
   /** This thread's participant id. */
   readonly participant: number
 
@@ -180,6 +182,12 @@ export interface Port {
   // buffers
   /** A zeroed view of its own new buffer: OBJECT. */
   alloc(viewKind: number, length: number): void
+  /** Marks an object as destroyed and frees what belongs to it alone. */
+  destroy(h: number): void
+  /** `nums[3]` = offset, `state[1]` = birth count. */
+  refOf(h: number): void
+  /** The object at an offset with this birth count: OK or OBJECT. */
+  deref(at: number, birth: number): unknown
   /** The external ArrayBuffer of a BUFFER: the same as long as it lives. */
   arrayBuffer(h: number): ArrayBuffer
 

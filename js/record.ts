@@ -9,13 +9,14 @@
  */
 import type { Attachment, Window } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
-import { unmet, unregistered, type ClassInfo } from './classes.js'
+import { unregistered, type ClassInfo } from './classes.js'
 import { ABSENT, ASK, immediate, keep, scratchF, type ChildCache } from './cells.js'
 import { fail } from './errors.js'
 import { fitting } from './fields.js'
 import { inspectRecord } from './inspect.js'
 import { In, Status, Tag } from './port.js'
 import { UNKNOWN, type Shape } from './shapes.js'
+import { unreadable } from './stand-in.js'
 import { targetOf, type Target } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
@@ -54,11 +55,6 @@ export class RecordTarget implements Target, ChildCache {
     this.base = this.low >> 1
   }
 
-  /** The name of its class, if that is not registered in this thread. */
-  get unregistered(): string | undefined {
-    return this.info.prototype === undefined ? this.info.name : undefined
-  }
-
   /** Node prints a Proxy by its target. */
   [custom](depth: number, options: object, inspect: unknown): unknown {
     // `this` is the Proxy
@@ -76,7 +72,7 @@ export function makeRecord(
 ): RecordTarget {
   const target = new RecordTarget(attachment, h, at, attachment.window(at), info)
   target.shape = attachment.knownShapeAt(shapeWord, at)
-  if (info.prototype === undefined) unmet.count++
+  if (info.prototype === undefined) unreadable.count++
   target.self = new Proxy(target, info.prototype === undefined ? guarded : handler)
   return target
 }
@@ -136,7 +132,7 @@ function answer(t: RecordTarget, value: unknown): unknown {
   if (status === Status.NUMBER) value = a.nums[In.VALUE]
   else if (status !== Status.OK) value = status === Status.ABSENT ? ABSENT : a.settle()
   refresh(t)
-  return unmet.count !== 0 && typeof value === 'object' && value !== null ? a.readable(value) : value
+  return unreadable.count !== 0 && typeof value === 'object' && value !== null ? a.readable(value) : value
 }
 
 /** Keeps the child that a property was just found to hold, under the bits of the cell that refers to it. */

@@ -11,11 +11,15 @@ import {
   SharedSet,
   Transaction,
   isShared,
+  register,
+  registerCodec,
   retry,
   snapshot,
   type ErrorCode,
   type HeapInfo,
+  type FieldType,
   type Plain,
+  type Ref,
   type Shared,
 } from 'coheap'
 
@@ -114,3 +118,56 @@ expectTypeOf<CoheapTypeError>().toExtend<TypeError>()
 expectTypeOf<CoheapRangeError>().toExtend<RangeError>()
 // @ts-expect-error: no such code
 const code: ErrorCode = 'ERR_COHEAP_NONSENSE'
+
+// classes and codecs
+class Person {
+  #secret = 1
+  name = ''
+  friends = new Map<string, Person>()
+  constructor(name: string) {
+    this.name = name
+  }
+  get upper(): string {
+    return this.name.toUpperCase()
+  }
+  greet(other: Person): number {
+    return this.#secret + other.#secret
+  }
+}
+abstract class Abstract {
+  x = 1
+}
+register(Person)
+register(Abstract)
+register(Person, { name: 'person', fields: { name: 'string' } })
+expectTypeOf<'f64' | 'any'>().toExtend<FieldType>()
+// @ts-expect-error: no such type
+register(Person, { fields: { name: 'f16' } })
+// @ts-expect-error: a class, not an instance
+register(new Person('a'))
+const person = heap.share(new Person('Ada'))
+expectTypeOf(person.name).toEqualTypeOf<string>()
+expectTypeOf(person.upper).toEqualTypeOf<string>()
+expectTypeOf(person.friends.get('b')!.name).toEqualTypeOf<string>()
+expectTypeOf(person.greet).toEqualTypeOf<(other: Person) => number>()
+registerCodec(Person, {
+  name: 'Person',
+  encode: (p) => {
+    expectTypeOf(p).toEqualTypeOf<Person>()
+    return [p.name] as const
+  },
+  decode: (stored) => {
+    expectTypeOf(stored).toEqualTypeOf<readonly [string]>()
+    return new Person(stored[0])
+  },
+})
+// @ts-expect-error: decode must give an instance
+registerCodec(Person, { name: 'Person', encode: (p) => p.name, decode: (s: string) => s })
+
+// destroy, ref, deref
+expectTypeOf(heap.ref(shared)).toEqualTypeOf<Ref>()
+expectTypeOf(heap.deref<Account>(heap.ref(shared))).toEqualTypeOf<Account>()
+expectTypeOf(heap.deref(heap.ref(shared))).toEqualTypeOf<unknown>()
+heap.destroy(shared)
+// @ts-expect-error: a primitive is no object
+heap.destroy(5)

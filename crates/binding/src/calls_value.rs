@@ -4,10 +4,12 @@ use std::ffi::CStr;
 
 use coheap_heap::objects::cell::{Cell, Tag, kind};
 use coheap_heap::objects::view::{self, ViewKind};
-use coheap_heap::objects::{buffer, graph, value};
+use coheap_heap::objects::{buffer, destroy, graph, value};
 use coheap_heap::open;
-use coheap_heap::segment::{Code, Error};
-use coheap_heap::txn::Guard;
+use coheap_heap::segment::word::Word1;
+use coheap_heap::segment::{Code, Error, Off};
+use coheap_heap::slab;
+use coheap_heap::txn::{Fault, Guard, Res};
 
 use crate::convert::{self, deliver};
 use crate::js::{Js, Value};
@@ -22,6 +24,9 @@ pub const CALLS: &[(&CStr, Callback)] = crate::calls![
     c"snapshot" => snapshot,
     c"alloc" => alloc,
     c"arrayBuffer" => array_buffer,
+    c"destroy" => destroy_object,
+    c"refOf" => ref_of,
+    c"deref" => deref,
 ];
 
 fn root(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
@@ -95,6 +100,61 @@ fn alloc(port: &mut Port, js: Js, [kind, length]: [Value; 2]) -> Outcome {
         view::create(m, kind, buffer, 0, length)
     })?;
     deliver_built(port, js, Cell::reference(Tag::View, view))
+}
+
+fn destroy_object(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let live = port.live()?;
+    let root = open::root(live.segment())?;
+    live.change(|m, pins, _| {
+        let cell = pins.cell(h)?;
+        if cell.offset() == root {
+            return Err(Error::new(Code::InvalidArgument, "the root of a heap cannot be destroyed").into());
+        }
+        destroy::destroy(m, cell.tag().unwrap_or(Tag::Record), cell.offset())
+    })?;
+    Ok(Value::NOTHING)
+}
+
+/// `nums[3]`: the offset; `state[1]`: the birth count.
+fn ref_of(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
+    let h = port.u32(js, h)?;
+    let entry = port.live()?.look(|m, pins, _| {
+        let entry = pins.object(h)?;
+        refuse_destroyed(Word1(m.load64(Guard(entry.at), entry.at + 8)?), entry.at)?;
+        Ok(entry)
+    })?;
+    port.state.word(1, entry.birth as u32);
+    port.state.number(3, entry.at as f64);
+    Ok(Value::NOTHING)
+}
+
+fn refuse_destroyed(word1: Word1, at: Off) -> Res<()> {
+    if destroy::is_destroyed(word1) { Err(gone(at)) } else { Ok(()) }
+}
+
+fn gone(at: Off) -> Fault {
+    Error::at(Code::Destroyed, "the object has been destroyed", at).into()
+}
+
+/// An offset and a birth count that came from anywhere. The handle is published within an operation that changes the
+/// object's version: a sweeper that has seen the object without the handle then fails to free it.
+fn deref(port: &mut Port, js: Js, [at, birth]: [Value; 2]) -> Outcome {
+    let (at, birth) = (port.u64(js, at)?, port.u32(js, birth)?);
+    let live = port.live()?;
+    let found = live.change(|m, pins, _| {
+        if !slab::locate(m.segment(), at).is_some_and(|place| place.start == at && place.allocated) {
+            return Err(gone(at));
+        }
+        m.reserve(Guard(at))?;
+        let word1 = Word1(m.load64(Guard(at), at + 8)?);
+        let Some(cell) = Cell::of_object(word1.kind(), at).filter(|_| word1.birth() as u32 == birth) else {
+            return Err(gone(at));
+        };
+        refuse_destroyed(word1, at)?;
+        convert::load_object(m, cell, pins)
+    })?;
+    deliver(port, js, found)
 }
 
 /// The buffer's wrapper is its ArrayBuffer, so its handle pins it as long as that lives.

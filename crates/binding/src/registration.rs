@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use coheap_heap::open::{self, Mode, Options};
 use coheap_heap::segment::{Code, Error, Segment};
@@ -152,6 +153,9 @@ fn port_object(js: Js, segment: &Segment, live: Live, main: bool) -> Result<Valu
     js.set(object, c"state", js.typed_array(sys::TypedarrayType::uint32_array, 64, state));
     js.set(object, c"nums", js.typed_array(sys::TypedarrayType::float64_array, 32, state));
     js.set(object, c"name", js.string(segment.name()));
+    // Relaxed: written before the segment was published
+    let [a, b] = segment.header().nonce.each_ref().map(|word| word.load(Ordering::Relaxed));
+    js.set(object, c"identity", js.string(&format!("{a:016x}{b:016x}")));
     js.set(object, c"participant", js.number(participant as f64));
     for &(name, call) in CALLS.into_iter().flatten() {
         // SAFETY: the port lives as long as the environment, and these callbacks take it for what it is.

@@ -40,6 +40,7 @@ use coheap_segment::{Code, Error, Off};
 use coheap_txn::{Block, Guard, Mem, Res};
 
 use crate::cell::{Cell, kind};
+use crate::destroy;
 use crate::key::Key;
 use crate::record;
 use crate::sparse::{self, Layout};
@@ -499,6 +500,23 @@ pub fn delete<M: Mem + ?Sized>(m: &mut M, at: Off, i: u32) -> Res<bool> {
         m.store64(head.guard, head.place(i), Cell::HOLE.0)?;
     }
     Ok(true)
+}
+
+/// Destroys an array: see [`crate::destroy`].
+pub fn destroy<M: Mem + ?Sized>(m: &mut M, at: Off) -> Res<()> {
+    let head = Head::load(m, at)?;
+    for (_, cell) in present(m, at)? {
+        value::free(m, head.guard, cell)?;
+    }
+    match m.load64(head.guard, at + NAMED)? {
+        0 => {}
+        named => {
+            record::free_in(m, head.guard, named)?;
+            m.store64(head.guard, at + NAMED, 0)?;
+        }
+    }
+    head.swap(m, 0, Layout::NONE)?;
+    destroy::mark(m, at)
 }
 
 /// Sets the length: elements beyond are freed, or holes come in. `0` gives the body back.

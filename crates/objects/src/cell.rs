@@ -155,6 +155,11 @@ impl Cell {
     pub const fn is_by_value_block(self) -> bool {
         !self.is_number() && matches!(self.0 >> 47 & 15, 2..=5)
     }
+    /// A reference to a live object of this kind of block; `None` if it is no identity.
+    pub const fn of_object(kind: u8, at: Off) -> Option<Cell> {
+        let cell = Cell(TAGGED | (kind as u64 & 15) << 47 | at & PAYLOAD);
+        if kind < 16 && cell.is_identity() { Some(cell) } else { None }
+    }
     /// True if it refers to a live object.
     pub const fn is_identity(self) -> bool {
         !self.is_number() && matches!(self.0 >> 47 & 15, 8..=13)

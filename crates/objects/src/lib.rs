@@ -10,6 +10,7 @@ pub mod array;
 pub mod bigint;
 pub mod buffer;
 pub mod cell;
+pub mod destroy;
 mod dict;
 pub mod graph;
 pub mod key;

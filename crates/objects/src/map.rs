@@ -27,6 +27,7 @@ use coheap_segment::{Code, Error, Off};
 use coheap_txn::{Fault, Guard, Mem, Res};
 
 use crate::cell::{Cell, Tag, kind};
+use crate::destroy;
 use crate::map_body::{Body, Entry, Item, link};
 use crate::mapkey::MapKey;
 use crate::shape::ShapeWord;
@@ -372,6 +373,16 @@ pub fn delete<M: Mem + ?Sized>(m: &mut M, map: Off, key: &MapKey<'_>) -> Res<boo
         m.store64(word, map + FIRST, first)?;
     }
     Ok(true)
+}
+
+/// Destroys a map or a set: see [`crate::destroy`].
+pub fn destroy<M: Mem + ?Sized>(m: &mut M, map: Off) -> Res<()> {
+    let locks = stripes::locks(m, map, map + STRIPES)?;
+    is_map(m, locks.map, map)?;
+    // readers that go by a stripe see that as a change of it
+    locks.reserve_all(m)?;
+    clear(m, map)?;
+    destroy::mark(m, map)
 }
 
 /// Takes every entry out. Its iterators go on with what is inserted later.

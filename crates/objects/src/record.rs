@@ -479,6 +479,43 @@ pub fn set_slot<M: Mem + ?Sized>(m: &mut M, at: Off, word: ShapeWord, slot: usiz
     Ok(true)
 }
 
+/// Destroys a record: see [`crate::destroy`].
+pub fn destroy<M: Mem + ?Sized>(m: &mut M, at: Off) -> Res<()> {
+    let head = Head::load(m, Guard(at), at)?;
+    release(m, &head)?;
+    m.store64(head.guard, at + BODY, 0)?;
+    head.set_word(m, head.word().with(ShapeWord::DESTROYED))
+}
+
+/// Frees a record that belongs to the object that guards it, with all that it holds by value.
+pub(crate) fn free_in<M: Mem + ?Sized>(m: &mut M, guard: Guard, at: Off) -> Res<()> {
+    let head = Head::load(m, guard, at)?;
+    release(m, &head)?;
+    m.free(at);
+    Ok(())
+}
+
+/// Frees the body, and what the record holds by value.
+fn release<M: Mem + ?Sized>(m: &mut M, head: &Head) -> Res<()> {
+    if head.word().is_dictionary() {
+        for entry in head.dictionary(m)?.entries(m, head.guard)? {
+            value::free(m, head.guard, entry.key)?;
+            value::free(m, head.guard, entry.value)?;
+        }
+    } else {
+        for slot in 0..head.shape(m)?.len() {
+            let place = head.slot(m, slot)?;
+            let cell = head.cell(m, place)?;
+            value::free(m, head.guard, cell)?;
+        }
+    }
+    match head.body(m)? {
+        0 => {}
+        body => m.free(body),
+    }
+    Ok(())
+}
+
 /// Deletes a property; false if there is none. Needs no memory.
 pub fn delete<M: Mem + ?Sized>(m: &mut M, at: Off, key: &Key) -> Res<bool> {
     delete_in(m, Guard(at), at, key)

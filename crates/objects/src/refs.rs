@@ -129,6 +129,9 @@ pub fn for_each_ref(segment: &Segment, at: Off, f: &mut dyn FnMut(Reference)) ->
         kind::VIEW | kind::ENVELOPE => block.cells(16, 1, f),
         kind::RECORD => {
             let word = ShapeWord(block.low);
+            if word.is_destroyed() {
+                return Ok(()); // its cells keep their last bits
+            }
             if !word.is_dictionary() {
                 // a dictionary's inline slots keep their last bits, which mean nothing
                 block.cells(record::SLOTS, word.inline() as u64, f)?;

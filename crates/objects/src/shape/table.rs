@@ -32,7 +32,7 @@ use crate::keys::shared;
 /// Ids are below this.
 pub const MAX_SHAPES: u32 = 1 << 16;
 /// Ids from here on are kept for roots: a program that makes ever new shapes can still store instances of one more class.
-const MOST_CHILDREN_IN_ALL: u64 = MAX_SHAPES as u64 - 1024;
+const MOST_CHILDREN_IN_ALL: u64 = MAX_SHAPES as u64 - 256;
 /// The most children of a shape: keys beyond are data (user ids), not structure, and make dictionaries.
 pub const MAX_CHILDREN: u64 = 1536;
 /// Low half of word 1 of the table.

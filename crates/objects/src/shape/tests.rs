@@ -73,6 +73,9 @@ fn a_full_table_gives_no_more_shapes_and_keeps_those_that_it_has() {
     let plain = root(&mut m, false).unwrap();
     assert!(child(&mut m, &plain, &Key::string("never seen")).unwrap().is_none());
     assert_eq!(m.live.len(), live, "refusing costs nothing");
+    let class = class_of(&mut m, &Str::from("Account")).unwrap();
+    assert_eq!(class_root(&mut m, class).unwrap().class, class, "there is room for classes still");
+    assert_eq!(class_name(m.segment(), class).unwrap(), Str::from("Account"));
     forget();
     let again = of(&mut m, false, [&Key::index(3), &Key::index(1_000_500)]).unwrap().unwrap();
     assert_eq!(again.len(), 2);
