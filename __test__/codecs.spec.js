@@ -150,6 +150,24 @@ test('what encode throws is thrown, what it gives must be storable, and nothing 
   t.false('bad' in root)
   root.worse = new Bad(() => 1)
   t.is(root.worse.give, 1)
+  class Unreadable {}
+  registerCodec(Unreadable, {
+    name: 'Unreadable',
+    encode: () => 1,
+    decode() {
+      throw boom
+    },
+  })
+  root.unreadable = new Unreadable()
+  root.around = Object.freeze([new Unreadable()])
+  t.is(
+    t.throws(() => root.unreadable),
+    boom,
+  )
+  t.is(
+    t.throws(() => root.around),
+    boom,
+  )
 })
 
 test('encode and decode may use the heap themselves', (t) => {

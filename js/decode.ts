@@ -390,13 +390,13 @@ export class Decoder {
 
   /**
    * The references of a packed block have been read; its content follows. That stands in the heap as it is here, so
-   * whatever it makes fail (a length beyond the end, a pattern that is none) is damage.
+   * whatever it makes fail (a length beyond the end, a pattern that is none) is damage; but not what a codec throws.
    */
   private packed(what: number, references: readonly unknown[]): unknown {
     try {
       return this.unpack(what, references)
     } catch (error) {
-      throw error instanceof CoheapError ? error : corrupt()
+      throw error instanceof CoheapError || error === thrownByCodec ? error : corrupt()
     }
   }
 
@@ -449,7 +449,14 @@ export class Decoder {
     inner.bare = this.bare
     if (codec !== undefined) r.detach()
     const stored = inner.value()
-    if (codec !== undefined) return this.runCodec(codec, stored)
+    if (codec !== undefined) {
+      try {
+        return this.runCodec(codec, stored)
+      } catch (error) {
+        thrownByCodec = error
+        throw error
+      }
+    }
     if (this.bare) throw unregistered(name)
     return unread(name)
   }
@@ -501,6 +508,9 @@ export class Decoder {
     })
   }
 }
+
+/** The last error that a user's `decode` has thrown: it is handed on as it is. */
+let thrownByCodec: unknown
 
 const nothing = {}
 const none: readonly unknown[] = []
