@@ -72,6 +72,9 @@ await check('npm run lint --silent')
 await check('npm run test:types --silent')
 await counting('node models/run.mjs --small')
 await cargoTest('cargo test --workspace --no-fail-fast')
+for (const checker of ['loom', 'shuttle']) {
+  await counting(`cargo run --quiet -p coheap-interleavings --features ${checker} --bin ${checker} -- --small`)
+}
 if (built) await tap('npx ava --tap')
 else add(0, 1)
 

@@ -9,8 +9,8 @@
 //! process may write them at any time.
 
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::sync::atomic::fence;
 
+use coheap_segment::primitive::fence;
 use coheap_segment::word::Word1;
 use coheap_segment::{Code, Error, Off};
 use coheap_txn::{Fault, Guard, Mem, Res};

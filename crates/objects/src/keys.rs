@@ -15,9 +15,9 @@
 //!
 //! What is linked here never changes and is never freed, so reading it needs no guard.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
+use coheap_segment::primitive::AtomicU64;
 use coheap_segment::word::Word1;
 use coheap_segment::{Error, Off, Segment};
 use coheap_txn::{Mem, Res};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
-use std::sync::atomic::fence;
 
 use coheap_objects::Cell;
+use coheap_segment::primitive::fence;
 use coheap_segment::word::Word1;
 use coheap_segment::{Code, Error, Off, Segment};
 use coheap_txn::{Ctx, Fault, Guard, Mem, Res};

@@ -10,9 +10,10 @@
 //! Loading publishes handles of live objects, so they are rooted before the place lets go of them.
 
 use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coheap_objects::Cell;
+use coheap_segment::primitive::{Instant, fence, spin_loop};
 use coheap_segment::{Result, Segment};
 use coheap_txn::{Fault, Guard, Mem, Res};
 
@@ -219,7 +220,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
                     if since.get_or_insert_with(Instant::now).elapsed() >= HESITATION {
                         self.rings.overrule(&taker, &mut self.woken);
                     }
-                    std::hint::spin_loop();
+                    spin_loop();
                 }
             }
             *cursor = Cursor::default();
@@ -366,7 +367,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
                 .and_then(|message| load(&mut Content::new(self.seg), Guard(block), message.cell));
             // SeqCst: after the loads above (fence), and after the handle that `load` has published: still there, so
             // what was read belongs to it, and the handle was in time.
-            std::sync::atomic::fence(SeqCst);
+            fence(SeqCst);
             if place.place.load(SeqCst) == place.word.0 {
                 return loaded.map(Take::Taken);
             }

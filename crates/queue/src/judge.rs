@@ -20,8 +20,9 @@
 //! ([`tag_is_safe`]): found, it uses its next tag. Announcements and looks are SeqCst: a helper whose announcement
 //! was not seen judges after the owner's new attempt began, and judges that one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
+use coheap_segment::primitive::{AtomicU64, fence};
 use coheap_segment::{Segment, Status, StatusWord};
 
 use crate::word::{Owner, SlotWord, State};
@@ -224,7 +225,7 @@ pub(crate) fn tag_is_safe(seg: &Segment, owner: Owner) -> bool {
 #[cold]
 fn nobody_announced(seg: &Segment, owner: Owner) -> bool {
     // SeqCst fence: the status that began this attempt is visible before we look.
-    std::sync::atomic::fence(Ordering::SeqCst);
+    fence(Ordering::SeqCst);
     let announced = ANNOUNCED | (owner.tag as u64) << 10 | owner.slot as u64;
     for id in 1..=seg.plan().slots as u16 {
         if seg.slot(id).is_some_and(|slot| slot.giving_back.load(Ordering::SeqCst) == announced) {

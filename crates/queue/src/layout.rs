@@ -10,10 +10,10 @@
 //! Rings, records and the table are CASed without a version in the expected value, so they are never freed: they
 //! belong to their channel, and the channel to its heap, for ever.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use coheap_objects::kind;
+use coheap_segment::primitive::AtomicU64;
 use coheap_segment::word::Word1;
 use coheap_segment::{Error, Off, Result, Segment};
 

@@ -14,10 +14,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::fence;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coheap_objects::Cell;
+use coheap_segment::primitive::{Instant, fence, sleep, spin_loop};
 use coheap_segment::{Code, Error, Off, Result, Segment, Status, StatusWord, Word};
 use coheap_txn::{Fault, Guard, Hand as TxnHand, Mem, Party, Res};
 
@@ -237,9 +237,9 @@ fn pause(fifo: &Fifo<'_, '_, TxnHand<'_>>, elapsed: Duration) -> Res<()> {
         return Err(Fault::Aborted);
     }
     if elapsed < HESITATION {
-        std::hint::spin_loop();
+        spin_loop();
     } else {
-        std::thread::sleep(SHORT_NAP);
+        sleep(SHORT_NAP);
     }
     Ok(())
 }

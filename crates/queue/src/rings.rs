@@ -22,9 +22,9 @@
 mod look;
 
 use std::cell::Cell;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
+use coheap_segment::primitive::{AtomicU64, spin_loop};
 use coheap_segment::{Error, Off, Result, Segment};
 
 use crate::layout::{ChannelRecord, Ring, RingRecord, UNBOUNDED};
@@ -153,7 +153,7 @@ impl<'s> Rings<'s> {
                 }
             }
             // else: the two words were read at different times
-            std::hint::spin_loop();
+            spin_loop();
         }
         Err(stuck(self.channel.tail.load(SeqCst)))
     }
@@ -344,7 +344,7 @@ impl<'s> Rings<'s> {
                     _ => return Ok(spot),
                 }
             }
-            std::hint::spin_loop();
+            spin_loop();
         }
         Err(stuck(self.channel.head.load(SeqCst)))
     }

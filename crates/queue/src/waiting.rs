@@ -15,9 +15,9 @@
 //! costs one nap, 50 ms at most.
 
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::fence;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use coheap_segment::primitive::{Instant, fence, spin_loop};
 use coheap_segment::{Code, Error, LANE_SYNC};
 use coheap_txn::{Ctx, Res};
 
@@ -122,7 +122,7 @@ impl Channel {
                 break;
             }
             for _ in 0..16 {
-                std::hint::spin_loop();
+                spin_loop();
             }
         }
         self.register_waiter(ctx, role);

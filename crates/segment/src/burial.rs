@@ -22,12 +22,13 @@
 //! who finds the word there. Killed before the row is free, the burial is repeated, and so is its entry: readers
 //! skip what they have seen.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::Segment;
 use crate::layout::{BURIALS, LANE_WATCH, MAX_PROCESSES, PROCESS_FREE, ProcessRecord, SlotRecord};
 use crate::participant::{RowState, RowUse};
 use crate::presence::Member;
+use crate::primitive::AtomicU64;
 use crate::word::{Status, StatusWord};
 
 /// The right to repair something, until it is dropped.

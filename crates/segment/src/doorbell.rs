@@ -7,12 +7,13 @@
 //! two sees the other (Dekker). A ring is never lost, but its ringer can be killed between its change and its
 //! ring: callers bound each sleep (50 ms) and look again.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::Segment;
 use crate::layout::{Doorbell, LANES};
 use crate::os::{Bell, Os};
+use crate::primitive::{fence, sleep_for_ring, wake_sleeper};
 
 fn bell_of(bell: &Doorbell, participant: u16, lane: usize) -> Bell<'_> {
     Bell { word: &bell.count, number: participant as u32 * LANES as u32 + lane as u32 }
@@ -34,7 +35,7 @@ impl Segment {
         // SeqCst pairs with the announcement in `sleep`: either we see the sleeper or it sees our count.
         bell.count.fetch_add(1, Ordering::SeqCst);
         if bell.sleepers.load(Ordering::SeqCst) != 0 {
-            self.object.wake(bell_of(bell, participant, lane));
+            wake_sleeper(&bell.count, || self.object.wake(bell_of(bell, participant, lane)));
         }
     }
 
@@ -47,7 +48,8 @@ impl Segment {
         bell.sleepers.store(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         if bell.count.load(Ordering::SeqCst) == expected {
-            self.object.sleep(bell_of(bell, participant, lane), expected, timeout);
+            let asleep = || self.object.sleep(bell_of(bell, participant, lane), expected, timeout);
+            sleep_for_ring(&bell.count, expected, timeout, asleep);
         }
         // Relaxed: a ringer that still sees 1 makes one needless system call.
         bell.sleepers.store(0, Ordering::Relaxed);

@@ -13,9 +13,8 @@
 //! All fields are atomics: any word here can be written by another process at any time, or be garbage in a
 //! corrupt segment. Little-endian only.
 
-use std::sync::atomic::{AtomicU32, AtomicU64};
-
 use crate::Off;
+use crate::primitive::{AtomicU32, AtomicU64};
 
 /// "COHEAP" and two bytes of format version, as a little-endian u64. Published last.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"COHEAP\x01\x00");

@@ -16,6 +16,7 @@ mod os;
 pub mod participant;
 mod peers;
 mod presence;
+pub mod primitive;
 pub mod segment;
 mod waiters;
 pub mod word;
@@ -36,7 +37,7 @@ pub type Off = u64;
 
 /// Milliseconds of a clock that all processes of the machine share and that never goes back.
 pub fn monotonic_ms() -> u64 {
-    <os::System as os::Os>::monotonic_ms()
+    primitive::monotonic_ms()
 }
 
 #[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]

@@ -14,11 +14,12 @@
 //! earlier tenant of the row is known to have lost its owner.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::layout::ParticipantRecord;
 use crate::presence::Member;
+use crate::primitive::fence;
 use crate::word::{Status, StatusWord};
 use crate::{Code, Error, Result, Segment};
 

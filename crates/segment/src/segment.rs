@@ -1,12 +1,13 @@
 //! [`Segment`]: the mapping, its bounds, and typed access to its tables.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::layout::*;
 use crate::os::{Os, System};
 use crate::presence::Presence;
+use crate::primitive::{AtomicU64, Mutex};
 use crate::word::LAST_VERSION;
 use crate::{Code, Error, Off, Result};
 

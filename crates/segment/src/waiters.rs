@@ -4,9 +4,10 @@
 //! bit of the word by CAS, looks again and sleeps on its doorbell; who takes an owner off a word that has the
 //! waiters bit rings everyone in the bucket. Strangers in the same bucket wake in vain and look again.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::layout::{LANE_ASYNC, LANE_SYNC, Plan, WAITER_BUCKETS};
+use crate::primitive::AtomicU64;
 use crate::{Off, Segment};
 
 /// The bucket of a word. Words are 8-byte aligned and often a block's first: mix the higher bits in.

@@ -7,9 +7,9 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
 
+use coheap_segment::primitive::{AtomicU64, spin_loop};
 use coheap_segment::word::{FREE, LAST_VERSION, NOBODY, Word1};
 use coheap_segment::{Code, Error, Off, ParticipantRecord, Result, SLAB, Segment, Word};
 
@@ -201,7 +201,7 @@ impl Allocator {
         // one block at a time: nobody may sit on the reserve
         // others own a word of it for a few instructions only, unless they are paused there
         let own = |_| {
-            std::hint::spin_loop();
+            spin_loop();
             slab.own(self.me as u32, 1, 1, &self.record().alloc_intent)
         };
         let (word, bit) = (0..1000).find_map(own)?;

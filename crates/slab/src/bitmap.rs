@@ -14,8 +14,8 @@
 //! whose bits say "taken" though nobody has the blocks: garbage that the sweeper finds by word 0.
 
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
-use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use coheap_segment::primitive::{AtomicU32, AtomicU64};
 use coheap_segment::{Off, Result, SLAB, Segment, Word};
 
 use crate::classes::{Class, WORD_BYTES};

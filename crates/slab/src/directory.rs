@@ -20,9 +20,9 @@
 //!
 //! A hint that dies with its setter is mended by the exhaustive search before a heap is declared full.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
+use coheap_segment::primitive::AtomicU64;
 use coheap_segment::{Plan, Result, SLAB, Segment};
 
 use crate::bitmap::Slab;

@@ -1,8 +1,8 @@
 //! Judging offsets, enumerating blocks, adding up what is used.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
+use coheap_segment::primitive::AtomicU64;
 use coheap_segment::{Off, SLAB, Segment, Word};
 
 use crate::bitmap::{Slab, is_tenanted};

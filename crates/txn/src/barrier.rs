@@ -5,9 +5,10 @@
 //! recovery. There is no collector yet, so there is nothing to shade; the place exists so that no container
 //! ever has to know.
 
-use std::sync::atomic::{Ordering, compiler_fence, fence};
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use coheap_segment::Off;
+use coheap_segment::primitive::{RMW_IS_A_FENCE, fence};
 
 /// A shared cell at `at` is about to change to `_new`: called under C = 1, right before the store.
 #[inline(always)]
@@ -21,7 +22,7 @@ pub(crate) fn stored(_at: Off, _new: u64) {}
 /// would cost 8 ns of the 11 that a single write takes); elsewhere it is a real one.
 #[inline(always)]
 pub(crate) fn fence_after_rmw() {
-    if cfg!(target_arch = "x86_64") {
+    if RMW_IS_A_FENCE {
         compiler_fence(Ordering::SeqCst);
     } else {
         fence(Ordering::SeqCst);

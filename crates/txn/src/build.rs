@@ -3,8 +3,8 @@
 //! never change.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::sync::atomic::fence;
 
+use coheap_segment::primitive::fence;
 use coheap_segment::{Code, Error, Off, Segment, Word};
 
 use crate::core::Core;

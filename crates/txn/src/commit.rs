@@ -4,8 +4,8 @@
 //! and anybody may abort it. After it the log is the truth, and anybody may finish it.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::fence;
 
+use coheap_segment::primitive::fence;
 use coheap_segment::word::{LAST_VERSION, NOBODY};
 use coheap_segment::{INLINE_REDO, Status, StatusWord, Word};
 

@@ -11,10 +11,10 @@
 //! *The waiters bit* is set only by a compare-exchange on a word with C = 0. So while C = 1 the word belongs to its
 //! owner alone and a plain store releases it; whoever wants to know naps.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use coheap_segment::primitive::{AtomicU64, Instant, sleep, spin_loop};
 use coheap_segment::word::NOBODY;
 use coheap_segment::{
     Error, LANE_SYNC, Off, Result, Segment, SlotRecord, Status, StatusWord, Word, monotonic_ms,
@@ -219,14 +219,14 @@ impl Wait {
                 if !unchanged() {
                     return;
                 }
-                std::hint::spin_loop();
+                spin_loop();
             }
             return;
         }
         core.stats.waits += 1;
         if seen.changing() {
             self.nap = (self.nap * 2).clamp(SHORT_NAP, LONG_NAP);
-            std::thread::sleep(self.nap.min(most.max(SHORT_NAP)));
+            sleep(self.nap.min(most.max(SHORT_NAP)));
             return;
         }
         let (segment, me) = (core.segment(), core.me());

@@ -10,10 +10,9 @@
 //!
 //! It only reads the clock, hence readers advance it (see `core::advance_clock`).
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::fence;
 
+use coheap_segment::primitive::{AtomicU64, fence};
 use coheap_segment::word::NOBODY;
 use coheap_segment::{Code, Error, Off, Segment, Status, Word};
 

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
+use coheap_segment::primitive::AtomicU64;
 use coheap_segment::{Off, Result, Segment};
 
 use crate::contend::Wait;

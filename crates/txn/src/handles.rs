@@ -11,9 +11,9 @@
 //!
 //! The owner keeps a copy of its own, so a corrupt table misleads the collector but not the owner.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
+use coheap_segment::primitive::AtomicU64;
 use coheap_segment::word::Word1;
 use coheap_segment::{Code, Error, Off, Result, Segment};
 use coheap_slab::Allocator;

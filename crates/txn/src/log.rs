@@ -9,9 +9,9 @@
 //! A word is stored before the length that covers it (Release), and a block is linked after it has been made, so
 //! whoever recovers a dead owner reads only what is there.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use coheap_segment::primitive::AtomicU64;
 use coheap_segment::word::Word1;
 use coheap_segment::{Error, Off, Result, Segment};
 use coheap_slab::Allocator;

@@ -20,11 +20,10 @@
 //!
 //! Recovery frees no bodies: they, and the dead one's fresh blocks, are garbage for the collector.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::fence;
 use std::sync::{Arc, OnceLock};
 
+use coheap_segment::primitive::{AtomicU64, fence};
 use coheap_segment::word::NOBODY;
 use coheap_segment::{Death, Error, Off, Result, Segment, SlotRecord, Status, StatusWord, Word};
 

@@ -4,8 +4,8 @@
 //! Waits run from younger to elder only, so they never form a circle; and nobody waits long for one that makes no steps.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::time::Instant;
 
+use coheap_segment::primitive::Instant;
 use coheap_segment::word::NOBODY;
 use coheap_segment::{Code, Error, INLINE_LOCKS, Off, Word};
 

@@ -1,9 +1,9 @@
 //! [`SlotState`]: a participant's own view of one of its slots: sequence number, `building`, fresh blocks, and where
 //! the slot's overflow chains are.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use coheap_segment::primitive::AtomicU64;
 use coheap_segment::word::Word1;
 use coheap_segment::{Error, Off, Result, Segment, SlotRecord, Status, StatusWord};
 use coheap_slab::Block;

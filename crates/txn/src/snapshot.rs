@@ -3,10 +3,9 @@
 //!
 //! What it reads may be garbage until [`SnapshotMem::check`] says that version and C have not moved.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::sync::atomic::fence;
 
+use coheap_segment::primitive::{AtomicU64, fence};
 use coheap_segment::{Code, Error, Off, Segment, Status, Word};
 
 use crate::contend::{Holder, Verdict, judge};

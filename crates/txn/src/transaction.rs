@@ -7,8 +7,9 @@
 //! Opaque: every value that a load gives belongs to the snapshot `rv`, also in an attempt that will fail.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use coheap_segment::primitive::Instant;
 use coheap_segment::{Off, Status, StatusWord, Word, monotonic_ms};
 
 use crate::contend::{About, Holder, Wait, flag};

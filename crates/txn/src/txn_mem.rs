@@ -4,8 +4,8 @@
 //! than the snapshot moves the snapshot forward or aborts the attempt (`reserve`, `validate`).
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::sync::atomic::fence;
 
+use coheap_segment::primitive::fence;
 use coheap_segment::{Off, Segment, Word};
 
 use crate::core::Core;

@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use coheap_segment::primitive::{Instant, sleep};
 use coheap_segment::word::NOBODY;
 use coheap_segment::{LANE_SYNC, Off, Result, Segment, Word};
 
@@ -152,7 +153,7 @@ impl Ctx {
                 Look::Changed => break Ok(true),
                 _ if left.is_zero() => break Ok(false),
                 Look::Changing(at) => {
-                    std::thread::sleep(SHORT_NAP.min(left));
+                    sleep(SHORT_NAP.min(left));
                     if let Err(e) = free_word(&self.core, at) {
                         break Err(e);
                     }

@@ -29,10 +29,10 @@ mod registry;
 mod view;
 
 use std::path::Path;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use crate::Result;
+use crate::primitive::AtomicU32;
 
 /// A doorbell as the system needs it: the word that counts rings, and a number of its own within the segment
 /// (Windows has no sleeping on an address and uses an event of that number).
@@ -111,6 +111,10 @@ pub(crate) trait Os: Sized {
     /// Wakes the thread that sleeps at the bell, in whatever process.
     fn wake(&self, bell: Bell<'_>);
     /// Milliseconds of a clock that all processes of the machine share and that never goes back.
+    #[cfg_attr(
+        any(feature = "loom", feature = "shuttle"),
+        expect(dead_code, reason = "a model has a clock of its own")
+    )]
     fn monotonic_ms() -> u64;
     /// When this process was started, in the system's own unit; 0 if it does not say.
     fn process_start() -> u64;

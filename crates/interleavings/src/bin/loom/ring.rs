@@ -1,0 +1,153 @@
+//! The words of a channel's ring: messages appear with their contents, each is taken once, and no sleeper is forgotten.
+
+use std::time::Duration;
+
+use coheap_interleavings::mutants::plant;
+use coheap_interleavings::{heap, join};
+use coheap_objects::Cell;
+use coheap_queue::{Channel, Role};
+use coheap_segment::LANE_SYNC;
+use coheap_segment::primitive::model::Change::{Skip, Weaken};
+use coheap_txn::Ctx;
+
+use crate::explore::{Structure, thread, together};
+
+const CHANNEL: &str = "crates/queue/src/channel.rs";
+const RINGS: &str = "crates/queue/src/rings.rs";
+
+pub const ALL: &[Structure] = &[
+    Structure {
+        name: "ring: one puts, one takes",
+        run: put_beside_take,
+        bounds: (2, 3, 2),
+        mutants: &[plant(RINGS, "if place.compare_exchange(seen.0, word.0, SeqCst, SeqCst).is_ok()", Weaken)],
+    },
+    Structure { name: "ring: two take one message", run: two_take, bounds: (2, 3, 2), mutants: &[] },
+    Structure {
+        name: "ring: two put where there is room for one",
+        run: two_put,
+        bounds: (2, 3, 2),
+        mutants: &[plant(RINGS, "if place.compare_exchange(seen.0, word.0, SeqCst, SeqCst).is_ok()", Skip)],
+    },
+    Structure {
+        name: "ring: one puts while a taker falls asleep",
+        run: put_beside_sleep,
+        bounds: (2, 3, 2),
+        mutants: &[
+            plant(CHANNEL, "if woken.takers && record.takers_wait.load(SeqCst) != 0", Weaken),
+            plant("crates/queue/src/waiting.rs", "flag.store(1, SeqCst)", Skip),
+        ],
+    },
+];
+
+fn put(ctx: &mut Ctx, channel: &Channel, n: u64) -> bool {
+    channel.try_put(ctx, Cell::number(n as f64)).expect("a channel that is sound")
+}
+
+fn take(ctx: &mut Ctx, channel: &Channel) -> Option<u64> {
+    let taken = channel.try_take(ctx, |_, _, cell| Ok(cell.as_number().map(|x| x as u64)));
+    taken.expect("a channel that is sound").map(|number| number.expect("the message that was put"))
+}
+
+fn channel(ctx: &mut Ctx, capacity: u64) -> Channel {
+    Channel::open(ctx, "c", Some(capacity), false).expect("room for a channel")
+}
+
+fn put_beside_take() {
+    let segment = heap(3);
+    let (mut a, mut b, mut c) = (join(&segment), join(&segment), join(&segment));
+    let channel = channel(&mut a, 2);
+    let (to, from) = (channel.clone(), channel.clone());
+    let taken = together(
+        &segment,
+        vec![
+            thread(move || {
+                assert!(put(&mut a, &to, 7));
+                None
+            }),
+            thread(move || {
+                let taken = take(&mut b, &from);
+                taken
+            }),
+        ],
+    )[1];
+    let left = take(&mut c, &channel);
+    assert_eq!(taken.or(left), Some(7), "a message is lost");
+    assert!(taken.is_none() || left.is_none(), "a message is taken twice");
+}
+
+fn two_take() {
+    let segment = heap(3);
+    let (mut a, mut b) = (join(&segment), join(&segment));
+    let channel = channel(&mut a, 2);
+    assert!(put(&mut a, &channel, 7));
+    let (one, other) = (channel.clone(), channel.clone());
+    let taken = together(
+        &segment,
+        vec![
+            thread(move || {
+                let taken = take(&mut a, &one);
+                taken
+            }),
+            thread(move || {
+                let taken = take(&mut b, &other);
+                taken
+            }),
+        ],
+    );
+    assert!(taken[0].is_some() != taken[1].is_some(), "taken by both or by nobody: {taken:?}");
+}
+
+fn two_put() {
+    let segment = heap(3);
+    let (mut a, mut b, mut c) = (join(&segment), join(&segment), join(&segment));
+    let channel = channel(&mut a, 1);
+    let (one, other) = (channel.clone(), channel.clone());
+    let put = together(
+        &segment,
+        vec![
+            thread(move || {
+                let done = put(&mut a, &one, 1);
+                done
+            }),
+            thread(move || {
+                let done = put(&mut b, &other, 2);
+                done
+            }),
+        ],
+    );
+    let found = take(&mut c, &channel);
+    assert!(put[0] != put[1], "room for one: {put:?}");
+    assert_eq!(found, Some(if put[0] { 1 } else { 2 }), "a message is lost");
+    assert_eq!(take(&mut c, &channel), None);
+}
+
+const FOR_EVER: Duration = Duration::from_secs(1 << 32);
+
+fn put_beside_sleep() {
+    let segment = heap(3);
+    let (mut a, mut b) = (join(&segment), join(&segment));
+    let channel = channel(&mut a, 2);
+    let (to, from, heap) = (channel.clone(), channel, segment.clone());
+    together(
+        &segment,
+        vec![
+            thread(move || {
+                assert!(put(&mut a, &to, 7));
+            }),
+            thread(move || {
+                let me = b.participant();
+                from.register_waiter(&b, Role::Taker);
+                loop {
+                    let bell = heap.bell(me, LANE_SYNC);
+                    from.arm(Role::Taker).expect("a channel");
+                    if from.is_ready(&mut b, Role::Taker).expect("a channel") {
+                        break;
+                    }
+                    // but for rings that wait for nothing
+                    heap.sleep(me, LANE_SYNC, bell, FOR_EVER);
+                }
+            }),
+        ],
+    );
+}
