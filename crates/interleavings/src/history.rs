@@ -12,8 +12,33 @@ pub struct State {
     pub objects: Vec<u64>,
     /// The map.
     pub map: BTreeMap<u64, u64>,
-    /// The channel's messages.
-    pub messages: VecDeque<u64>,
+    /// The channel's messages, by putter: the tens of a number are its putter's. A channel keeps each putter's order; who
+    /// puts several at once is seen to put them at one instant, and others' may come between them.
+    pub messages: BTreeMap<u64, VecDeque<u64>>,
+    /// Somebody may abort or die: what comes back from that comes after what others have taken meanwhile.
+    pub disorder: bool,
+}
+
+impl State {
+    fn line_of(&self, message: u64) -> u64 {
+        if self.disorder || message >= 100 { message } else { message / 10 }
+    }
+    fn put(&mut self, message: u64) {
+        self.messages.entry(self.line_of(message)).or_default().push_back(message);
+    }
+    /// False: it is not the first of its putter.
+    fn take(&mut self, message: u64) -> bool {
+        let line = self.line_of(message);
+        let Some(of_putter) = self.messages.get_mut(&line) else { return false };
+        let fits = of_putter.pop_front() == Some(message);
+        if of_putter.is_empty() {
+            self.messages.remove(&line);
+        }
+        fits
+    }
+    fn firsts(&self) -> Vec<u64> {
+        self.messages.values().filter_map(|of_putter| of_putter.front().copied()).collect()
+    }
 }
 
 /// An operation with what it gave; `None` if it was cut short, so that nobody knows.
@@ -56,38 +81,49 @@ fn fits<T: PartialEq>(seen: &Option<T>, is: T) -> bool {
     seen.as_ref().is_none_or(|seen| *seen == is)
 }
 
-/// Does the action. False: it cannot have given what it gave.
-fn apply(state: &mut State, action: &Action) -> bool {
-    match action {
+/// The states that the action may lead to; none: it cannot have given what it gave.
+fn apply(state: &State, action: &Action) -> Vec<State> {
+    let mut next = state.clone();
+    let fits = match action {
         Action::Add(i, seen) => {
-            state.objects[*i] += 1;
-            fits(seen, state.objects[*i] - 1)
+            next.objects[*i] += 1;
+            fits(seen, state.objects[*i])
         }
         Action::Get(i, seen) => fits(seen, state.objects[*i]),
         Action::Move(from, to, seen) => {
-            let before = (state.objects[*from], state.objects[*to]);
-            state.objects[*from] -= 1;
-            state.objects[*to] += 1;
-            fits(seen, before)
+            next.objects[*from] -= 1;
+            next.objects[*to] += 1;
+            fits(seen, (state.objects[*from], state.objects[*to]))
         }
         Action::Audit(seen) => fits(seen, state.objects.clone()),
-        Action::Set(key, value, seen) => fits(seen, state.map.insert(*key, *value).is_some()),
-        Action::Delete(key, seen) => fits(seen, state.map.remove(key).is_some()),
+        Action::Set(key, value, seen) => fits(seen, next.map.insert(*key, *value).is_some()),
+        Action::Delete(key, seen) => fits(seen, next.map.remove(key).is_some()),
         Action::Lookup(key, seen) => fits(seen, state.map.get(key).copied()),
         Action::Put(values, seen) => {
-            state.messages.extend(values);
+            values.iter().for_each(|&n| next.put(n));
             fits(seen, true)
         }
-        Action::Take(most, seen) => {
-            let n = state.messages.len().min(*most);
-            fits(seen, state.messages.drain(..n).collect())
+        Action::Take(most, Some(seen)) => {
+            let all = seen.iter().all(|&n| next.take(n));
+            all && (seen.len() == *most || next.messages.is_empty())
         }
-        Action::Requeue(seen) => {
-            let first = state.messages.pop_front();
-            state.messages.extend(first.map(|n| n + 100));
-            fits(seen, first)
+        Action::Requeue(Some(None)) => state.messages.is_empty(),
+        Action::Requeue(Some(Some(n))) => {
+            let fits = next.take(*n);
+            next.put(n + 100);
+            fits
         }
-    }
+        // whatever it took, it may have been any
+        Action::Take(_, None) => {
+            let each = |n| apply(state, &Action::Take(1, Some(vec![n])));
+            return state.firsts().into_iter().flat_map(each).collect();
+        }
+        Action::Requeue(None) => {
+            let each = |n| apply(state, &Action::Requeue(Some(Some(n))));
+            return state.firsts().into_iter().flat_map(each).collect();
+        }
+    };
+    if fits { vec![next] } else { Vec::new() }
 }
 
 /// True if the events could have been done one by one, each at a moment between its beginning and its end.
@@ -105,8 +141,7 @@ fn search(state: &State, left: &mut Vec<&Event>) -> bool {
         if left[i].began > first_end {
             continue;
         }
-        let mut next = state.clone();
-        if apply(&mut next, &left[i].action) {
+        for next in apply(state, &left[i].action) {
             let event = left.remove(i);
             if search(&next, left) {
                 return true;

@@ -7,13 +7,11 @@ use coheap_txn::{Guard, TxnOptions};
 
 use crate::explore::{Structure, thread, together};
 
-const BARRIER: &str = "crates/txn/src/barrier.rs";
 const COMMIT: &str = "crates/txn/src/commit.rs";
 const CONTEND: &str = "crates/txn/src/contend.rs";
 const DIRECT: &str = "crates/txn/src/direct.rs";
 const SNAPSHOT: &str = "crates/txn/src/snapshot.rs";
 const TXN_MEM: &str = "crates/txn/src/txn_mem.rs";
-const VALIDATE: &str = "crates/txn/src/validate.rs";
 
 pub const ALL: &[Structure] = &[
     Structure {
@@ -40,16 +38,8 @@ pub const ALL: &[Structure] = &[
     Structure {
         name: "word 0: an addition in a transaction beside a single one",
         run: theft,
-        bounds: (1, 2, 2),
-        mutants: &[
-            plant(COMMIT, "match e.word.compare_exchange(expected.0, changing.0, AcqRel, Acquire)", Skip),
-            plant(COMMIT, "e.word.store(Word::new(NOBODY, 0, wv, false).0, Release)", Weaken),
-            plant(
-                COMMIT,
-                "t.slot.record.status.compare_exchange(t.active, committed, AcqRel, Relaxed)",
-                Skip,
-            ),
-        ],
+        bounds: (0, 2, 1),
+        mutants: &[],
     },
     Structure {
         name: "word 0: a transaction that reads two objects beside one that writes them",
@@ -63,16 +53,13 @@ pub const ALL: &[Structure] = &[
     Structure {
         name: "word 0: two transactions that each read what the other writes",
         run: write_skew,
-        bounds: (1, 2, 2),
-        mutants: &[
-            plant(BARRIER, "} else {\n        fence(Ordering::SeqCst)", Weaken),
-            plant(VALIDATE, "let seen = Word(e.word.load(Acquire));", SeeAgain),
-        ],
+        bounds: (0, 2, 1),
+        mutants: &[],
     },
     Structure {
         name: "word 0: a write takes a word from an attempt that is over",
         run: strip,
-        bounds: (2, 3, 2),
+        bounds: (1, 2, 1),
         mutants: &[plant(CONTEND, "word.compare_exchange(seen.0, bare.0, AcqRel, Relaxed)", Skip)],
     },
 ];

@@ -26,7 +26,6 @@ impl Case {
 
 const COMMIT: &str = "crates/txn/src/commit.rs";
 const DIRECT: &str = "crates/txn/src/direct.rs";
-const FIFO: &str = "crates/queue/src/fifo.rs";
 const RECOVER: &str = "crates/txn/src/recover.rs";
 const VALIDATE: &str = "crates/txn/src/validate.rs";
 
@@ -74,7 +73,7 @@ pub const ALL: &[Case] = &[
         before: MESSAGES,
         threads: &[&[Put(&[10]), Put(&[11])], &[Put(&[20, 21]), Take(1)], &[Take(1), Take(2), Take(1)]],
         deaths: 0,
-        mutants: &[plant(FIFO, "place.place.swap(consumed, SeqCst)", Skip)],
+        mutants: &[],
     },
     Case {
         name: "messages in transactions",

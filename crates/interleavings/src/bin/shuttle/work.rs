@@ -246,12 +246,13 @@ pub fn execute(before: &[Do], threads: &[&'static [Do]], deaths_within: u64) {
         }
     }
     model::end();
-    world.finish(&mut own, threads.concat().iter().chain(before));
+    let disorder = deaths_within > 0 || threads.concat().iter().any(|what| matches!(what, Do::Requeue));
+    world.finish(&mut own, threads.concat().iter().chain(before), disorder);
 }
 
 impl World {
     /// Buries the dead, reads all that there is as further operations, and judges the history.
-    fn finish<'a>(&self, ctx: &mut Ctx, work: impl Iterator<Item = &'a Do>) {
+    fn finish<'a>(&self, ctx: &mut Ctx, work: impl Iterator<Item = &'a Do>, disorder: bool) {
         coheap_txn::sweep(&self.segment).expect("a heap that makes sense");
         assert_eq!(self.segment.dead_participants(), [], "the dead are not buried");
         for slot in 1..=self.segment.plan().slots as u16 {
@@ -271,7 +272,7 @@ impl World {
             self.perform(ctx, Do::Lookup(key));
         }
         self.perform(ctx, Do::Take(100));
-        let before = State { objects: vec![EACH; OBJECTS], ..State::default() };
+        let before = State { objects: vec![EACH; OBJECTS], disorder, ..State::default() };
         let events = self.events.borrow();
         assert!(is_linearizable(&before, &events), "no order of these fits: {events:?}");
     }
