@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::case::{Case, helped_none};
+use crate::case::{Case, not_waiting};
 use crate::helper::Helper;
 use crate::operations::{arrive, sweep};
 use crate::setting::Action;
-use crate::tracee::{Failure, Point, Reached, wrong};
-use crate::witness::Manner;
+use crate::tracee::{Failure, Point, Reached, Tracee, wrong};
+use crate::witness::{Ending, Manner};
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Dice {
     }
 
     /// Up to `n` different numbers below `of`, in order.
-    pub fn choose(&mut self, n: usize, of: usize) -> Vec<usize> {
+    fn choose(&mut self, n: usize, of: usize) -> Vec<usize> {
         let mut left: Vec<usize> = (0..of).collect();
         while left.len() > n {
             left.swap_remove(self.roll(left.len()));
@@ -81,16 +81,30 @@ impl Dice {
     }
 }
 
+/// Where an operation takes effect: near its end. A long one is long because it prepares much.
+const LATE: usize = 40;
+
+/// Up to `n` of so many states, half of them late ones.
+pub fn choose_states(n: usize, states: usize, dice: &mut Dice) -> Vec<usize> {
+    if n >= states {
+        return (0..states).collect();
+    }
+    let early = states.saturating_sub(LATE);
+    let mut chosen = dice.choose(n / 2, early);
+    chosen.extend(dice.choose(n - chosen.len(), states - early).into_iter().map(|late| early + late));
+    chosen
+}
+
 /// Kills, and pauses, in one operation: in `most` of its states at most.
 pub fn campaign(case: &Case, extent: Extent, most: usize, dice: &mut Dice) -> Result<Tally, Failure> {
     // before each event, and at the end
     let mut tally = Tally { states: case.events + 1, ..Tally::default() };
     let (few, pauses, seconds) = match extent {
-        Extent::Sample => (6, 2, 1),
+        Extent::Sample => (5, 2, 1),
         Extent::States => (most, most, 2),
         Extent::Boundaries => (most, most, 5),
     };
-    for n in dice.choose(few, tally.states) {
+    for n in choose_states(few, tally.states, dice) {
         tally.distinct += 1;
         let turn = dice.roll(3);
         let manners = if extent == Extent::Sample { &Manner::ALL[turn..=turn] } else { &Manner::ALL[..] };
@@ -98,10 +112,10 @@ pub fn campaign(case: &Case, extent: Extent, most: usize, dice: &mut Dice) -> Re
             death(case, Point::before(n), manner, &mut tally)?;
         }
     }
-    for n in dice.choose(pauses, tally.states) {
-        pause(case, Point::before(n), &mut tally)?;
+    for n in choose_states(pauses, tally.states, dice) {
+        at(|| format!("paused before event {n}"), pause(case, Point::before(n), &mut tally))?;
     }
-    for n in dice.choose(seconds, tally.states) {
+    for n in choose_states(seconds, tally.states, dice) {
         second_deaths(case, n, extent, dice, &mut tally)?;
     }
     if extent != Extent::Sample {
@@ -164,15 +178,36 @@ const A_WHILE: Duration = Duration::from_millis(30);
 /// So many times: then it hangs.
 const LOOKS: u32 = 1000;
 
+/// Pauses it there.
 fn pause(case: &Case, point: Point, tally: &mut Tally) -> Result<(), Failure> {
-    at(|| format!("paused at {point:?}"), pause_at(case, point, tally))
-}
-
-fn pause_at(case: &Case, point: Point, tally: &mut Tally) -> Result<(), Failure> {
     case.place()?;
-    let mut witness = case.witness_of_pause()?;
+    let witness = case.witness_of_pause()?;
     let mut tracee = case.start()?;
     tracee.run_to(point)?;
+    go_on_beside(case, tracee, witness, Ending::of, tally)
+}
+
+/// Kills one, and pauses the one who recovers it.
+fn pause_of_second(case: &Case, n: usize, start: Start, m: usize, tally: &mut Tally) -> Result<(), Failure> {
+    case.place()?;
+    let witness = case.witness_of_pause()?;
+    let mut second = case.trace(start)?;
+    let mut first = case.start()?;
+    first.run_to(Point::before(n))?;
+    first.kill()?;
+    second.run_to(Point::before(m))?;
+    go_on_beside(case, second, witness, |_| Some(Ending::Died), tally)
+}
+
+/// The witness goes on beside a process that is paused, then that one does. `ending`: what its exit code says of the
+/// operation.
+fn go_on_beside(
+    case: &Case,
+    tracee: Tracee,
+    mut witness: Helper,
+    ending: impl FnOnce(u8) -> Option<Ending>,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
     witness.go(0);
     tally.pauses += 1;
     let waits = |witness: &Helper| {
@@ -180,20 +215,19 @@ fn pause_at(case: &Case, point: Point, tally: &mut Tally) -> Result<(), Failure>
             if witness.has_spoken(A_WHILE) {
                 return Ok(false);
             }
-            if case.operation.shuts_gate || case.is_deciding()? {
+            if case.operation.shuts_gate || case.is_busy()? {
                 return Ok(true);
             }
         }
         Err(Failure::Wrong("one that has decided nothing holds up the witness".to_owned()))
     };
     tally.waited += usize::from(waits(&witness)?);
-    let took_effect = match tracee.finish()? {
-        0 => 1,
-        1 => 0,
-        code => return Err(Failure::Wrong(format!("it learned of the pause and failed: {code}"))),
+    let code = tracee.finish()?;
+    let Some(ending) = ending(code) else {
+        return wrong(format!("it learned of the pause and failed: {code}"));
     };
-    witness.ready().or_else(helped_none)?;
-    witness.go(took_effect);
+    witness.ready().or_else(not_waiting)?;
+    witness.go(ending as u8);
     witness.answer().map(drop).map_err(Failure::Wrong)
 }
 
@@ -210,7 +244,7 @@ fn second_deaths(
     let what = || format!("killed before event {n}, and then the one who {name}");
     let events = at(what, second_death(case, n, start, usize::MAX, Manner::Buries, tally))?;
     let few = match extent {
-        Extent::Sample => 2,
+        Extent::Sample => 1,
         Extent::States => 40,
         Extent::Boundaries => usize::MAX,
     };
@@ -220,6 +254,10 @@ fn second_deaths(
             format!("killed before event {n}, and then the one who {name} before its event {m}, {manner:?}")
         };
         at(what, second_death(case, n, start, m, manner, tally))?;
+    }
+    for m in dice.choose(few.div_ceil(2), events + 1) {
+        let what = || format!("killed before event {n}, and the one who {name} paused before its event {m}");
+        at(what, pause_of_second(case, n, start, m, tally))?;
     }
     Ok(())
 }

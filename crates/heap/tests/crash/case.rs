@@ -1,9 +1,11 @@
 //! One operation, its heap, and what may be seen of it: the runs from which all others are judged.
 
-use coheap_heap::Heap;
-use coheap_heap::segment::layout::{Plan, SlotRecord};
-use coheap_heap::segment::{Status, StatusWord};
+use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
+
+use coheap_heap::Heap;
+use coheap_heap::segment::layout::{ParticipantRecord, Plan, SlotRecord};
+use coheap_heap::segment::{Status, StatusWord};
 
 use crate::helper::{Answer, Helper};
 use crate::operations::Operation;
@@ -121,11 +123,11 @@ impl Case {
             Ok(format!("{before:?}\n{:?}\n{ever:?}", blocks(&heap)))
         })
         .map_err(io)?;
-        looker.ready().or_else(helped_none)?;
+        looker.ready().or_else(not_waiting)?;
         let mut tracee = self.start()?;
         let reached = tracee.run_through(&mut || {
             looker.go(MORE);
-            looker.ready().or_else(helped_none)
+            looker.ready().or_else(not_waiting)
         })?;
         self.events = reached;
         let code = tracee.finish()?;
@@ -162,26 +164,37 @@ impl Case {
     pub fn witness(&self, manner: Manner, dead: usize) -> Result<Helper, Failure> {
         let mut witness =
             Helper::spawn(|stop| crate::witness::witness(self, manner, dead, stop)).map_err(io)?;
-        witness.ready().or_else(helped_none)?;
+        witness.ready().or_else(not_waiting)?;
         Ok(witness)
     }
 
     /// A witness of a pause.
     pub fn witness_of_pause(&self) -> Result<Helper, Failure> {
         let mut witness = Helper::spawn(|stop| crate::witness::witness_of_pause(self, stop)).map_err(io)?;
-        witness.ready().or_else(helped_none)?;
+        witness.ready().or_else(not_waiting)?;
         Ok(witness)
     }
 
-    /// Some slot's owner stores, or has decided: others wait for it.
-    pub fn is_deciding(&self) -> Result<bool, Failure> {
+    /// Others may have to wait: some slot's owner stores or has decided, or somebody repairs or buries.
+    pub fn is_busy(&self) -> Result<bool, Failure> {
         let file = std::fs::File::open(self.setting.path()).map_err(io)?;
-        let (plan, mut word) = (self.plan(), [0; 8]);
+        let read = |at: u64, field: usize| {
+            let mut word = [0; 8];
+            file.read_exact_at(&mut word, at + field as u64).map_err(io)?;
+            Ok(u64::from_le_bytes(word))
+        };
+        let plan = self.plan();
         for slot in 0..u64::from(plan.slots) {
             let at = plan.slot_table + slot * size_of::<SlotRecord>() as u64;
-            file.read_exact_at(&mut word, at).map_err(io)?;
-            let status = StatusWord(u64::from_le_bytes(word)).status();
-            if matches!(status, Some(Status::Direct | Status::Committed)) {
+            let status = StatusWord(read(at, offset_of!(SlotRecord, status))?).status();
+            let is_deciding = matches!(status, Some(Status::Direct | Status::Committed));
+            if is_deciding || read(at, offset_of!(SlotRecord, recoverer))? != 0 {
+                return Ok(true);
+            }
+        }
+        for row in 0..u64::from(plan.max_participants) {
+            let at = plan.participants + row * size_of::<ParticipantRecord>() as u64;
+            if read(at, offset_of!(ParticipantRecord, burier))? != 0 {
                 return Ok(true);
             }
         }
@@ -201,6 +214,6 @@ impl Drop for Case {
 }
 
 /// A helper that should have stopped has ended instead.
-pub fn helped_none(answer: Answer) -> Result<(), Failure> {
+pub fn not_waiting(answer: Answer) -> Result<(), Failure> {
     Err(Failure::Wrong(format!("a helper that has not waited: {answer:?}")))
 }

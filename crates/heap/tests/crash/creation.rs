@@ -5,7 +5,7 @@ use std::path::Path;
 use coheap_heap::segment::Code;
 use coheap_heap::{Heap, Result};
 
-use crate::campaign::{Dice, Extent, Tally};
+use crate::campaign::{Dice, Extent, Tally, choose_states};
 use crate::case::act;
 use crate::common::nothing_is_left;
 use crate::helper::{Answer, Helper};
@@ -99,12 +99,12 @@ pub fn campaign(
     let mut tally = Tally::default();
     let events = deaths(&setting, &[usize::MAX], &mut tally)?;
     tally.states = events + 1;
-    let (few, seconds) = if extent == Extent::Sample { (5, 1) } else { (most, 40) };
-    for n in dice.choose(few, tally.states) {
+    let (few, seconds) = if extent == Extent::Sample { (3, 1) } else { (most, 40) };
+    for n in choose_states(few, tally.states, dice) {
         tally.distinct += 1;
         deaths(&setting, &[n], &mut tally)?;
     }
-    for n in dice.choose(seconds, tally.states) {
+    for n in choose_states(seconds, tally.states, dice) {
         let m = dice.roll(tally.states);
         deaths(&setting, &[n, m], &mut tally)?;
     }

@@ -31,6 +31,29 @@ impl Manner {
     }
 }
 
+/// How the operation of a paused process has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ending {
+    /// Somebody has aborted it, and it has learned that.
+    Aborted,
+    /// It took effect.
+    Done,
+    /// It had died before, and who was paused was to recover it.
+    Died,
+}
+
+impl Ending {
+    /// By the exit code of a traced process.
+    pub fn of(code: u8) -> Option<Ending> {
+        match code {
+            0 => Some(Ending::Done),
+            1 => Some(Ending::Aborted),
+            _ => None,
+        }
+    }
+}
+
 /// What can be seen in the heap after these operations, in this order.
 #[derive(Clone, Debug)]
 pub struct Legal {
@@ -113,7 +136,7 @@ pub fn witness(case: &Case, manner: Manner, dead: usize, stop: &mut dyn FnMut() 
 }
 
 /// What the witness does while the traced process is paused: the same operation. It stops twice: then the traced one is
-/// paused, then it is over and `stop` says whether it took effect.
+/// paused, then that is over and `stop` says how: an [`Ending`].
 pub fn witness_of_pause(case: &Case, stop: &mut dyn FnMut() -> u8) -> Answer {
     let setting = case.setting.of(WITNESS);
     let start = || (case.operation.start)(&setting).map_err(text);
@@ -125,24 +148,28 @@ pub fn witness_of_pause(case: &Case, stop: &mut dyn FnMut() -> u8) -> Answer {
         None => start()?,
     };
     let own = action().map_err(text)?;
-    let took_effect = stop() != 0;
+    let ending = stop();
     drop(action);
     bury(&heap, &mut None)?;
     let now = look(&heap).map_err(text)?;
     let legal = &case.legal;
-    let expected: &[&String] = match (took_effect, own) {
+    let died = ending == Ending::Died as u8;
+    let expected: &[&String] = match (ending == Ending::Done as u8, own) {
+        _ if died => &[&legal.witness, &legal.traced_first],
         (true, true) => &[&legal.witness_first, &legal.traced_first],
         (true, false) => &[&legal.traced],
         (false, true) => &[&legal.witness],
         (false, false) => &[&legal.none],
     };
-    let mixes = case.operation.order == Order::Mixes;
-    let is_now =
-        |expected: &&String| if mixes { sorted(expected) == sorted(&now) } else { **expected == now };
-    if expected.iter().any(is_now) {
+    let same = |expected: &str| match case.operation.order {
+        Order::Mixes => sorted(expected) == sorted(&now),
+        Order::Overtakes if died => counted(expected) == counted(&now),
+        _ => expected == now,
+    };
+    if expected.iter().any(|expected| same(expected)) {
         return Ok(String::new());
     }
-    Err(format!("the paused one took effect: {took_effect}; now:\n{now}\ninstead of one of:\n{expected:#?}"))
+    Err(format!("the paused one ended with {ending}; now:\n{now}\ninstead of one of:\n{expected:#?}"))
 }
 
 /// Messages are only counted.
