@@ -384,6 +384,19 @@ test.serial('forged refs give errors, and nothing happens', (t) => {
     }
   }
   t.true(found > 0)
+  // what belongs to an array alone is no object that could be had
+  const [empty, named] = [[], Object.assign([], { namedOnly: 1 })].map((list) => heap.ref(heap.share(list)).at)
+  for (let place = Math.min(empty, named) - 4096; place < Math.max(empty, named) + 4096; place += 16) {
+    for (let age = 0; age < 64; age++) {
+      let live
+      try {
+        live = heap.deref({ heap: identity, at: place, birth: age })
+      } catch {
+        continue
+      }
+      t.true(Array.isArray(live) || !('namedOnly' in live))
+    }
+  }
   t.deepEqual(heap.verify(), [])
 })
 

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use coheap_heap::objects::cell::{Cell, Tag, kind};
 use coheap_heap::objects::view::{self, ViewKind};
-use coheap_heap::objects::{buffer, destroy, graph, value};
+use coheap_heap::objects::{buffer, destroy, graph, record, value};
 use coheap_heap::open;
 use coheap_heap::segment::word::Word1;
 use coheap_heap::segment::{Code, Error, Off};
@@ -148,7 +148,9 @@ fn deref(port: &mut Port, js: Js, [at, birth]: [Value; 2]) -> Outcome {
         }
         m.reserve(Guard(at))?;
         let word1 = Word1(m.load64(Guard(at), at + 8)?);
-        let Some(cell) = Cell::of_object(word1.kind(), at).filter(|_| word1.birth() as u32 == birth) else {
+        let owned = word1.kind() == kind::RECORD && word1.flags() & record::OWNED != 0;
+        let named = word1.birth() as u32 == birth && !owned;
+        let Some(cell) = Cell::of_object(word1.kind(), at).filter(|_| named) else {
             return Err(gone(at));
         };
         refuse_destroyed(word1, at)?;

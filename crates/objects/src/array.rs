@@ -218,7 +218,7 @@ pub fn fill<M: Mem + ?Sized>(
         all.append(&mut present);
         sparse::layout(m, length, &all)?
     };
-    let named = if named.is_empty() { 0 } else { record::create_with(m, false, &named)? };
+    let named = if named.is_empty() { 0 } else { record::create_owned(m, &named)? };
     m.init64(block.at + LENGTH, length as u64);
     m.init64(block.at + BODY, layout.body);
     m.init64(block.at + CAPACITY, layout.capacity as u64);
@@ -590,7 +590,7 @@ pub fn set_named<M: Mem + ?Sized>(m: &mut M, at: Off, key: &Key, cell: Cell) -> 
     match named(m, at)? {
         Some(named) => record::set_in(m, Guard(at), named, key, cell),
         None => {
-            let named = record::create_with(m, false, &[(key.clone(), cell)])?;
+            let named = record::create_owned(m, &[(key.clone(), cell)])?;
             m.store64(Guard(at), at + NAMED, named)
         }
     }

@@ -233,6 +233,17 @@ pub fn create_with<M: Mem + ?Sized>(m: &mut M, null_proto: bool, pairs: &[(Key, 
     Ok(block.at)
 }
 
+/// Flag of word 1: the record belongs to the object that guards it, and is nobody's to find.
+pub const OWNED: u8 = 1;
+
+/// As [`create_with`], for the named properties of an array.
+pub(crate) fn create_owned<M: Mem + ?Sized>(m: &mut M, pairs: &[(Key, Cell)]) -> Res<Off> {
+    let at = create_with(m, false, pairs)?;
+    let word1 = Word1(m.load64(Guard(at), at + 8)?);
+    m.init64(at + 8, word1.live(kind::RECORD, OWNED, word1.low()).0);
+    Ok(at)
+}
+
 /// A new record with the values of the keys of a shape, in the order of its slots.
 pub fn create_with_shape<M: Mem + ?Sized>(m: &mut M, shape: u16, values: &[Cell]) -> Res<Off> {
     let block = reserve(m, values.len())?;
