@@ -4,9 +4,11 @@
  */
 import { ABSENT } from './cells.js'
 import { HOLE } from './decode.js'
-import { arrayTarget, element, lengthOf, type ArrayTarget } from './array.js'
-import { isDirect } from './attachment.js'
+import { outOfRange, type CoheapError } from './errors.js'
+import { arrayTarget, element, lengthOf, putAt, type ArrayTarget } from './array.js'
+import { isDirect, type Attachment } from './attachment.js'
 import { Status } from './port.js'
+import { asBuiltIn } from './collection.js'
 import { atomically } from './transaction.js'
 
 type Method = (this: unknown, ...args: never[]) => unknown
@@ -30,10 +32,15 @@ function holesAsThey(values: unknown[]): unknown[] {
   return values
 }
 
+/** ToIntegerOrInfinity: a TypeError for bigints and symbols. */
+function integer(value: unknown): number {
+  return Math.trunc(+(value as number)) || 0
+}
+
 /** An argument that says an index, made absolute: from 0 to `length`. */
 function absolute(value: unknown, length: number, otherwise: number): number {
   if (value === undefined) return otherwise
-  const n = Math.trunc(Number(value)) || 0
+  const n = integer(value)
   return n < 0 ? Math.max(length + n, 0) : Math.min(n, length)
 }
 
@@ -59,6 +66,41 @@ function permute(t: ArrayTarget, version: number, order: Uint32Array): boolean {
 
 const NO_ELEMENT = 0xffffffff
 
+/** A longer array is taken for a sparse one: by its elements, not by its places. */
+const LONG = 2 ** 26
+
+interface Entry {
+  readonly value: unknown
+  readonly from: number
+}
+
+/** What is there, and where. */
+function entriesOf(t: ArrayTarget): Entry[] {
+  const a = t.attachment
+  a.use(t)
+  a.port.indices(t.h)
+  return a.decodeNumbers().map((from) => ({ value: element(t, from), from }))
+}
+
+/** Makes these the elements, in the places given, and the only ones; the length stays. */
+function place(t: ArrayTarget, entries: readonly (readonly [number, unknown])[]): unknown {
+  const length = lengthOf(t)
+  t.self.length = 0
+  t.self.length = length
+  for (const [to, value] of entries) putAt(t, to, value)
+  return t.self
+}
+
+/** In the language's order: as `compare` says, undefined last. */
+function inOrder(present: readonly Entry[], compare: ((a: unknown, b: unknown) => number) | undefined): Entry[] {
+  const defined = present.filter((e) => e.value !== undefined)
+  if (compare === undefined) {
+    const texts = new Map(defined.map((e) => [e, `${e.value as string}`]))
+    defined.sort((a, b) => (texts.get(a)! < texts.get(b)! ? -1 : texts.get(a)! > texts.get(b)! ? 1 : 0))
+  } else defined.sort((a, b) => compare(a.value, b.value))
+  return [...defined, ...present.filter((e) => e.value === undefined)]
+}
+
 const own = {
   push(this: unknown, ...items: unknown[]): unknown {
     const t = arrayTarget(this)
@@ -69,6 +111,7 @@ const own = {
       const item = items[0]
       length = isDirect(item) ? a.port.push(t.h, item, 0) : a.port.push(t.h, undefined, a.stage(item))
     } else length = a.port.pushMany(t.h, a.stageMany(items))
+    notTooLong(a)
     a.done()
     return length
   },
@@ -90,6 +133,7 @@ const own = {
     if (t === undefined) return plain.unshift.apply(this as unknown[], items)
     const a = using(t).attachment
     const length = a.port.unshiftMany(t.h, a.stageMany(items))
+    notTooLong(a)
     a.done()
     return length
   },
@@ -97,7 +141,7 @@ const own = {
   splice(this: unknown, ...args: unknown[]): unknown {
     const t = arrayTarget(this)
     if (t === undefined) return (plain.splice as Method).apply(this, args as never[])
-    const start = Math.trunc(Number(args[0])) || 0
+    const start = integer(args[0])
     if (start < 0) return atomically(t.attachment, () => spliced(t, Math.max(lengthOf(t) + start, 0), args))
     return spliced(t, start, args)
   },
@@ -108,22 +152,23 @@ const own = {
     if (compare !== undefined && typeof compare !== 'function') {
       throw new TypeError('The comparison function must be either a function or undefined')
     }
+    if (lengthOf(t) > LONG) {
+      return atomically(t.attachment, () => {
+        const ordered = inOrder(entriesOf(t), compare)
+        return place(
+          t,
+          ordered.map(({ value }, to) => [to, value] as const),
+        )
+      })
+    }
     for (;;) {
       const { values, version } = copyOut(t)
-      const present: { value: unknown; from: number }[] = []
+      const present: Entry[] = []
       values.forEach((value, from) => {
         if (value !== HOLE) present.push({ value, from })
       })
-      // undefined last, then holes, as the language has it
-      const defined = present.filter((e) => e.value !== undefined)
-      if (compare === undefined) {
-        const texts = new Map(defined.map((e) => [e, String(e.value as string)]))
-        defined.sort((a, b) => (texts.get(a)! < texts.get(b)! ? -1 : texts.get(a)! > texts.get(b)! ? 1 : 0))
-      } else defined.sort((a, b) => compare(a.value, b.value))
       const order = new Uint32Array(values.length).fill(NO_ELEMENT)
-      let i = 0
-      for (const e of defined) order[i++] = e.from
-      for (const e of present) if (e.value === undefined) order[i++] = e.from
+      inOrder(present, compare).forEach(({ from }, to) => (order[to] = from))
       if (permute(t, version, order)) return this
     }
   },
@@ -138,7 +183,14 @@ const own = {
       const version = a.nums[6]
       if (a.state[0] !== Status.WIRE) throw a.fault()
       const n = lengthOf(t)
-      if (n > 2 ** 26) return atomically<unknown>(a, () => plain.reverse.call(this as unknown[]) as unknown)
+      if (n > LONG) {
+        return atomically(a, () =>
+          place(
+            t,
+            entriesOf(t).map(({ value, from }) => [lengthOf(t) - 1 - from, value]),
+          ),
+        )
+      }
       const order = new Uint32Array(n)
       for (let i = 0; i < n; i++) order[i] = n - 1 - i
       if (permute(t, version, order)) return this
@@ -173,9 +225,12 @@ const own = {
   at(this: unknown, index?: unknown): unknown {
     const t = arrayTarget(this)
     if (t === undefined) return plain.at.call(this as unknown[], index as number)
-    const i = typeof index === 'number' && Number.isInteger(index) ? index : Math.trunc(Number(index)) || 0
+    const i = typeof index === 'number' && Number.isInteger(index) ? index : integer(index)
     const value = element(t, i)
-    return value === ABSENT ? undefined : value
+    if (value !== ABSENT) return value
+    const length = lengthOf(t)
+    const k = i < 0 ? i + length : i
+    return k >= 0 && k < length ? inherited(k) : undefined
   },
 
   values(this: unknown): unknown {
@@ -191,54 +246,72 @@ const own = {
   },
 }
 
+/** After a call that makes the array longer: beyond 2^32-1 elements it is a RangeError, as in the language. */
+function notTooLong(a: Attachment): void {
+  if (a.state[0] !== Status.ERROR) return
+  const error = a.fault()
+  throw (error as CoheapError).code === 'ERR_COHEAP_INVALID_ARGUMENT' ? outOfRange(error.message) : error
+}
+
 function spliced(t: ArrayTarget, start: number, args: readonly unknown[]): unknown[] {
   const a = using(t).attachment
   const least = (n: number) => Math.min(Math.max(n, 0), 2 ** 32 - 1)
-  const deleteCount = args.length === 0 ? 0 : args.length === 1 ? 2 ** 32 - 1 : least(Math.trunc(Number(args[1])) || 0)
+  const deleteCount = args.length === 0 ? 0 : args.length === 1 ? 2 ** 32 - 1 : least(integer(args[1]))
   const wire = a.stageMany(args.slice(2))
   a.port.splice(t.h, least(start), deleteCount, wire)
+  notTooLong(a)
   return holesAsThey(a.decodeMany())
 }
 
-const IteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]())) as object
-
 /** Goes through an array as the engine's iterator does: length and element are looked at anew at each step. */
 class ArrayIterator {
-  private t: ArrayTarget | undefined
-  private readonly pairs: boolean
-  private i = 0
+  #t: ArrayTarget | undefined
+  readonly #pairs: boolean
+  #i = 0
 
   constructor(t: ArrayTarget, pairs: boolean) {
-    this.t = t
-    this.pairs = pairs
+    this.#t = t
+    this.#pairs = pairs
   }
 
   next(): IteratorResult<unknown, undefined> {
-    const t = this.t
+    const t = this.#t
     if (t === undefined) return { value: undefined, done: true }
-    const i = this.i
+    const i = this.#i
     let value = element(t, i)
     if (value === ABSENT) {
       if (i >= lengthOf(t)) {
-        this.t = undefined
+        this.#t = undefined
         return { value: undefined, done: true }
       }
-      value = undefined
+      value = inherited(i)
     }
-    this.i = i + 1
-    return { value: this.pairs ? [i, value] : value, done: false }
+    this.#i = i + 1
+    return { value: this.#pairs ? [i, value] : value, done: false }
   }
 }
-Object.setPrototypeOf(ArrayIterator.prototype, IteratorPrototype)
-Object.defineProperty(ArrayIterator.prototype, Symbol.toStringTag, { value: 'Array Iterator', configurable: true })
+asBuiltIn(ArrayIterator, 'Array Iterator')
+
+/** What a hole reads as: nearly always undefined. */
+function inherited(i: number): unknown {
+  return (Array.prototype as unknown[])[i]
+}
+
+/** A method that shared arrays have of their own, and the engine's that it stands for. */
+export interface OwnMethod {
+  readonly shared: unknown
+  readonly plain: unknown
+}
 
 /** The methods that shared arrays have of their own. */
-export const methods: ReadonlyMap<string | symbol, unknown> = new Map<string | symbol, unknown>([
-  ...Object.entries(own),
-  [Symbol.iterator, own.values],
-])
+export const methods: ReadonlyMap<string | symbol, OwnMethod> = new Map(
+  [...Object.entries(own), [Symbol.iterator, own.values] as const].map(([name, shared]) => [
+    name,
+    { shared, plain: plain[name as keyof unknown[]] as unknown },
+  ]),
+)
 
-for (const [name, method] of Object.entries(own)) {
-  const { length } = (plain as unknown as Record<string, (...args: never[]) => unknown>)[name]
-  Object.defineProperty(method, 'length', { value: length, configurable: true })
+for (const { shared, plain } of methods.values()) {
+  const { length } = plain as (...args: never[]) => unknown
+  Object.defineProperty(shared, 'length', { value: length, configurable: true })
 }

@@ -30,8 +30,8 @@ const NAMED = 10
 /** Where the cells of a body begin, in bytes. */
 const CELLS = 16
 
-/** What stands behind an array. An empty array itself, which the Proxy never shows but for its being one. */
-export class ArrayTarget extends Array<never> implements Target, ChildCache {
+/** What stands behind an array. Never seen by users. */
+export class ArrayTarget implements Target, ChildCache {
   readonly attachment: Attachment
   readonly h: number
   readonly tag = Tag.ARRAY
@@ -56,17 +56,29 @@ export class ArrayTarget extends Array<never> implements Target, ChildCache {
   base = 0
 
   constructor(attachment: Attachment, h: number, at: number, window: Window) {
-    super()
     this.attachment = attachment
     this.h = h
     this.offset = at
     this.u32 = window.u32
     this.low = wordIn(at)
   }
+}
 
-  /** Node prints a Proxy by its target. */
+/** What the Proxy is over: an array, so that `Array.isArray` is true. Nothing else of it shows to who looks behind it. */
+class Shared extends Array<never> {
+  readonly #target: ArrayTarget
+  constructor(target: ArrayTarget) {
+    super()
+    this.#target = target
+  }
+  static target(shared: Shared): ArrayTarget {
+    return shared.#target
+  }
+
+  /** Node prints a Proxy by what it is over; `this` is the Proxy, or, where Proxies are shown as such, what it is over. */
   [custom](depth: number, options: object, inspect: unknown): unknown {
-    return inspectArray(targetOf(this) as unknown as ArrayTarget, depth, options, inspect)
+    const t = #target in this ? this.#target : (targetOf(this) as ArrayTarget)
+    return inspectArray(t, depth, options, inspect)
   }
 }
 
@@ -75,7 +87,7 @@ const nothing = new Float64Array(0)
 /** The Proxy of an array and what stands behind it. */
 export function makeArray(attachment: Attachment, h: number, at: number): Target {
   const target = new ArrayTarget(attachment, h, at, attachment.window(at))
-  target.self = new Proxy<unknown[]>(target, handler)
+  target.self = new Proxy<unknown[]>(new Shared(target), handler as ProxyHandler<unknown[]>)
   return target
 }
 
@@ -232,8 +244,9 @@ function setNamed(t: ArrayTarget, key: string | symbol, value: unknown): void {
 
 /** Sets the length as the language does: a RangeError for what is none. */
 function setLength(t: ArrayTarget, value: unknown): void {
-  const length = Number(value) >>> 0
-  if (length !== Number(value)) throw new RangeError('Invalid array length')
+  // converted twice, as the language has it
+  const length = (value as number) >>> 0
+  if (length !== +(value as number)) throw new RangeError('Invalid array length')
   const a = t.attachment
   a.use(t)
   t.writes++
@@ -241,8 +254,9 @@ function setLength(t: ArrayTarget, value: unknown): void {
   a.done()
 }
 
-const handler: ProxyHandler<ArrayTarget> = {
-  get(t, key, receiver: unknown) {
+const handler: ProxyHandler<Shared> = {
+  get(shared, key, receiver: unknown) {
+    const t = Shared.target(shared)
     if (typeof key === 'string') {
       const index = indexOf(key)
       if (index >= 0) {
@@ -253,29 +267,36 @@ const handler: ProxyHandler<ArrayTarget> = {
     }
     const value = named(t, key)
     if (value !== ABSENT) return value
+    const inherited = Reflect.get(Array.prototype, key, receiver) as unknown
+    const method = methods.get(key)
+    // a program's own method on Array.prototype counts, as it does for any array
+    if (method === undefined || method.plain !== inherited) return inherited
     last = t
-    return methods.get(key) ?? (Reflect.get(Array.prototype, key, receiver) as unknown)
+    return method.shared
   },
 
-  set(t, key, value, receiver) {
+  set(shared, key, value, receiver) {
+    const t = Shared.target(shared)
     if (receiver !== t.self) {
       const current = key === 'length' ? lengthOf(t) : own(t, key)
       return setOnReceiver(Array.prototype, key, current, value, receiver)
     }
     const index = typeof key === 'string' ? indexOf(key) : -1
-    if (index >= 0) putAt(t, index, value)
-    else if (key === 'length') setLength(t, value)
-    else if (key in Array.prototype && named(t, key) === ABSENT) {
+    if (key === 'length') setLength(t, value)
+    else if (key in Array.prototype && own(t, key) === ABSENT) {
       return Reflect.set(Array.prototype, key, value, receiver)
-    } else setNamed(t, key, value)
+    } else if (index >= 0) putAt(t, index, value)
+    else setNamed(t, key, value)
     return true
   },
 
-  has(t, key) {
+  has(shared, key) {
+    const t = Shared.target(shared)
     return key === 'length' || own(t, key) !== ABSENT || key in Array.prototype
   },
 
-  deleteProperty(t, key) {
+  deleteProperty(shared, key) {
+    const t = Shared.target(shared)
     if (key === 'length') return false
     const a = t.attachment
     const index = typeof key === 'string' ? indexOf(key) : -1
@@ -289,7 +310,8 @@ const handler: ProxyHandler<ArrayTarget> = {
     return true
   },
 
-  ownKeys(t) {
+  ownKeys(shared) {
+    const t = Shared.target(shared)
     const a = t.attachment
     a.use(t)
     a.port.indices(t.h)
@@ -299,15 +321,17 @@ const handler: ProxyHandler<ArrayTarget> = {
     return keys
   },
 
-  getOwnPropertyDescriptor(t, key) {
+  getOwnPropertyDescriptor(shared, key) {
+    const t = Shared.target(shared)
     if (key === 'length') return { value: lengthOf(t), writable: true, enumerable: false, configurable: false }
     const value = own(t, key)
     return value === ABSENT ? undefined : { value, writable: true, enumerable: true, configurable: true }
   },
 
-  defineProperty(t, key, descriptor) {
+  defineProperty(shared, key, descriptor) {
+    const t = Shared.target(shared)
     if (key === 'length') {
-      if ('get' in descriptor || 'set' in descriptor) return false
+      if (Object.hasOwn(descriptor, 'get') || Object.hasOwn(descriptor, 'set')) return false
       if (descriptor.writable === false || descriptor.enumerable === true || descriptor.configurable === true)
         return false
       if ('value' in descriptor) setLength(t, descriptor.value)

@@ -44,6 +44,21 @@ function describe(value: unknown): string {
   return Object.prototype.toString.call(value)
 }
 
+/** Under this key a wrapper shows its members to who compares by own properties, as `assert.deepStrictEqual` does. */
+export const members = Symbol('members')
+
+/**
+ * Makes objects with this prototype that structured clone refuses. An ordinary one it would copy as `{}`, silently; a
+ * generator's object, which this is and which nobody runs, it does not.
+ */
+export function uncloneable<T extends object>(prototype: T): () => T {
+  function* make(): Generator {
+    // never run
+  }
+  make.prototype = prototype as Generator
+  return make as unknown as () => T
+}
+
 /** Before a call on it. */
 export function using(t: CollectionTarget): Attachment {
   t.attachment.use(t)
@@ -161,20 +176,39 @@ export class Cursor {
 
 const IteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]())) as object
 
-/** The iterator that `keys`, `values` and `entries` give. */
-export class CollectionIterator {
-  private cursor: Cursor | undefined
-  private readonly pick: (cursor: Cursor) => unknown
+/** The class of the iterators that `keys`, `values` and `entries` of maps give, or of sets. */
+export function iteratorClass(tag: string): CollectionIteratorClass {
+  class CollectionIterator {
+    #cursor: Cursor | undefined
+    readonly #pick: (cursor: Cursor) => unknown
 
-  constructor(t: CollectionTarget, stride: 1 | 2, pick: (cursor: Cursor) => unknown) {
-    this.cursor = new Cursor(t, stride)
-    this.pick = pick
-  }
+    constructor(t: CollectionTarget, stride: 1 | 2, pick: (cursor: Cursor) => unknown) {
+      this.#cursor = new Cursor(t, stride)
+      this.#pick = pick
+    }
 
-  next(): IteratorResult<unknown, undefined> {
-    if (this.cursor?.next() === true) return { value: this.pick(this.cursor), done: false }
-    this.cursor = undefined
-    return { value: undefined, done: true }
+    next(): IteratorResult<unknown, undefined> {
+      const cursor = this.#cursor
+      if (cursor?.next() === true) return { value: this.#pick(cursor), done: false }
+      this.#cursor = undefined
+      return { value: undefined, done: true }
+    }
   }
+  return asBuiltIn(CollectionIterator, tag)
 }
-Object.setPrototypeOf(CollectionIterator.prototype, IteratorPrototype)
+
+/** @see iteratorClass */
+export type CollectionIteratorClass = new (
+  t: CollectionTarget,
+  stride: 1 | 2,
+  pick: (cursor: Cursor) => unknown,
+) => object
+
+/** Gives a class of iterators the prototype that the language's own have: no constructor, a tag. */
+export function asBuiltIn<T extends { readonly prototype: object }>(Class: T, tag: string): T {
+  const { prototype } = Class
+  Object.setPrototypeOf(prototype, IteratorPrototype)
+  Object.defineProperty(prototype, Symbol.toStringTag, { value: tag, configurable: true })
+  delete (prototype as { constructor?: unknown }).constructor
+  return Class
+}

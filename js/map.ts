@@ -4,21 +4,24 @@
 import type { Attachment } from './attachment.js'
 import { isDirect } from './attachment.js'
 import {
-  CollectionIterator,
   CollectionTarget,
   Cursor,
   changing,
   collectionOf,
   isForeign,
+  iteratorClass,
+  members,
+  uncloneable,
   using,
   withKey,
 } from './collection.js'
 import { inspectMap } from './inspect.js'
 import { In, Status, Tag } from './port.js'
 import type { Target } from './target.js'
+import { atomically } from './transaction.js'
 
-const key: unique symbol = Symbol('SharedMap')
 const custom = Symbol.for('nodejs.util.inspect.custom')
+const Entries = iteratorClass('Map Iterator')
 
 /** What stands behind `self`. */
 function of(self: unknown, method: string): CollectionTarget {
@@ -34,8 +37,8 @@ export class SharedMap<K = unknown, V = unknown> {
   /** Not a `Map`, which has the same methods. */
   declare private readonly brand: 'SharedMap'
 
-  private constructor(token: unknown) {
-    if (token !== key) throw new TypeError('Illegal constructor: store a Map in a heap and read it back')
+  private constructor() {
+    throw new TypeError('Illegal constructor: store a Map in a heap and read it back')
   }
 
   /** The number of entries. */
@@ -86,7 +89,10 @@ export class SharedMap<K = unknown, V = unknown> {
     return a.result(put(a, key, value, (k, v, n) => a.port.mapGetOrInsert(t.h, k, v, n))) as V
   }
 
-  /** As {@link getOrInsert}; the value is computed only if there is none. The callback runs outside of the operation. */
+  /**
+   * As {@link getOrInsert}; the value is computed only if there is none. The callback runs outside of the operation: what
+   * another process has stored meanwhile stays, what the callback itself has stored is overwritten, as `Map` has it.
+   */
   getOrInsertComputed(key: K, compute: (key: K) => V): V {
     const t = of(this, 'getOrInsertComputed')
     if (typeof compute !== 'function') throw new TypeError(`${String(compute)} is not a function`)
@@ -96,7 +102,10 @@ export class SharedMap<K = unknown, V = unknown> {
       const value = find(t, key)
       if (a.state[0] !== Status.ABSENT) return a.result(value) as V
     }
-    return this.getOrInsert(key, compute(key))
+    const { writes } = t
+    const value = compute(key)
+    if (t.writes === writes) return this.getOrInsert(key, value)
+    return atomically(a, () => this.set(key, value).get(key)) as V
   }
 
   /** Removes an entry: true if there was one. */
@@ -118,7 +127,7 @@ export class SharedMap<K = unknown, V = unknown> {
   }
 
   /** Calls back for each entry, in the order of insertion; entries that are added meanwhile are visited too. */
-  forEach(callback: (value: V, key: K, map: SharedMap<K, V>) => void, thisArg?: unknown): void {
+  forEach(callback: (value: V, key: K, map: SharedMap<K, V>) => void, ...[thisArg]: [thisArg?: unknown]): void {
     const cursor = new Cursor(of(this, 'forEach'), 2)
     if (typeof callback !== 'function') throw new TypeError(`${String(callback)} is not a function`)
     while (cursor.next()) callback.call(thisArg, cursor.value as V, cursor.key as K, this)
@@ -126,17 +135,17 @@ export class SharedMap<K = unknown, V = unknown> {
 
   /** The entries in the order of insertion. The iterator survives any change of the map. */
   entries(): MapIterator<[K, V]> {
-    return new CollectionIterator(of(this, 'entries'), 2, (c) => [c.key, c.value]) as unknown as MapIterator<[K, V]>
+    return new Entries(of(this, 'entries'), 2, (c) => [c.key, c.value]) as unknown as MapIterator<[K, V]>
   }
 
   /** The keys in the order of insertion. */
   keys(): MapIterator<K> {
-    return new CollectionIterator(of(this, 'keys'), 2, (c) => c.key) as unknown as MapIterator<K>
+    return new Entries(of(this, 'keys'), 2, (c) => c.key) as unknown as MapIterator<K>
   }
 
   /** The values in the order of insertion. */
   values(): MapIterator<V> {
-    return new CollectionIterator(of(this, 'values'), 2, (c) => c.value) as unknown as MapIterator<V>
+    return new Entries(of(this, 'values'), 2, (c) => c.value) as unknown as MapIterator<V>
   }
 
   /** As {@link entries}. */
@@ -188,11 +197,19 @@ function put<T>(
   return call(isDirect(key) ? key : undefined, isDirect(value) ? value : undefined, n)
 }
 
-const Make = SharedMap as unknown as new (token: unknown) => SharedMap
+/** Without it two of them would have the same own properties, none, and so be deeply equal for Node's `assert`. */
+const shown: PropertyDescriptor = {
+  get(this: SharedMap) {
+    return new Map(this)
+  },
+  enumerable: true,
+}
+
+const make = uncloneable(SharedMap.prototype)
 
 /** The wrapper of a map and what stands behind it. */
 export function makeMap(attachment: Attachment, h: number, offset: number): Target {
   const target = new CollectionTarget(attachment, h, Tag.MAP, offset)
-  target.self = new Make(key)
+  target.self = Object.defineProperty(make(), members, shown)
   return target
 }

@@ -54,11 +54,22 @@ export class RecordTarget implements Target, ChildCache {
     this.low = wordIn(at)
     this.base = this.low >> 1
   }
+}
 
-  /** Node prints a Proxy by its target. */
+/** What the Proxy is over. Nothing of it shows where a tool looks behind the Proxy, as Node's `assert` does. */
+class Shared {
+  readonly #target: RecordTarget
+  constructor(target: RecordTarget) {
+    this.#target = target
+  }
+  static target(shared: Shared): RecordTarget {
+    return shared.#target
+  }
+
+  /** Node prints a Proxy by what it is over; `this` is the Proxy, or, where Proxies are shown as such, what it is over. */
   [custom](depth: number, options: object, inspect: unknown): unknown {
-    // `this` is the Proxy
-    return inspectRecord(targetOf(this) as RecordTarget, depth, options, inspect)
+    const t = #target in this ? this.#target : (targetOf(this) as RecordTarget)
+    return inspectRecord(t, depth, options, inspect)
   }
 }
 
@@ -73,7 +84,7 @@ export function makeRecord(
   const target = new RecordTarget(attachment, h, at, attachment.window(at), info)
   target.shape = attachment.knownShapeAt(shapeWord, at)
   if (info.prototype === undefined) unreadable.count++
-  target.self = new Proxy(target, info.prototype === undefined ? guarded : handler)
+  target.self = new Proxy(new Shared(target), info.prototype === undefined ? guarded : handler)
   return target
 }
 
@@ -197,7 +208,8 @@ function set(t: RecordTarget, key: string | symbol, slot: number | undefined, va
 
 /** What `Object.defineProperty` may do to a live object: set a value with the default attributes. */
 export function isDefaultDescriptor(descriptor: PropertyDescriptor, exists: boolean): boolean {
-  if (descriptor.get !== undefined || descriptor.set !== undefined || 'get' in descriptor || 'set' in descriptor) {
+  // own ones only: a program may have added to Object.prototype
+  if (Object.hasOwn(descriptor, 'get') || Object.hasOwn(descriptor, 'set')) {
     throw fail('ERR_COHEAP_UNSUPPORTED_TYPE', 'an accessor property cannot be stored: $')
   }
   const { writable = exists, enumerable = exists, configurable = exists } = descriptor
@@ -222,8 +234,9 @@ export function setOnReceiver(
   return Reflect.set(stand, key, value, receiver)
 }
 
-const handler: ProxyHandler<RecordTarget> = {
-  get(t, key, receiver: unknown) {
+const handler: ProxyHandler<Shared> = {
+  get(shared, key, receiver: unknown) {
+    const t = Shared.target(shared)
     // `peek` by hand: this is the path that all speed depends on
     if (t.attachment.gate === 0) {
       const u32 = t.u32
@@ -247,7 +260,8 @@ const handler: ProxyHandler<RecordTarget> = {
     return value === ABSENT ? inherited(t, key, receiver) : value
   },
 
-  set(t, key, value, receiver) {
+  set(shared, key, value, receiver) {
+    const t = Shared.target(shared)
     if (receiver !== t.self) {
       return setOnReceiver(prototypeOf(t), key, own(t, key), value, receiver)
     }
@@ -263,13 +277,15 @@ const handler: ProxyHandler<RecordTarget> = {
     return true
   },
 
-  has(t, key) {
+  has(shared, key) {
+    const t = Shared.target(shared)
     if (own(t, key) !== ABSENT) return true
     const prototype = prototypeOf(t)
     return prototype !== null && key in prototype
   },
 
-  deleteProperty(t, key) {
+  deleteProperty(shared, key) {
+    const t = Shared.target(shared)
     const a = t.attachment
     a.use(t)
     t.writes++
@@ -281,27 +297,32 @@ const handler: ProxyHandler<RecordTarget> = {
     return true
   },
 
-  ownKeys(t) {
+  ownKeys(shared) {
+    const t = Shared.target(shared)
     return ownKeys(t)
   },
 
-  getOwnPropertyDescriptor(t, key) {
+  getOwnPropertyDescriptor(shared, key) {
+    const t = Shared.target(shared)
     const value = own(t, key)
     return value === ABSENT ? undefined : { value, writable: true, enumerable: true, configurable: true }
   },
 
-  defineProperty(t, key, descriptor) {
+  defineProperty(shared, key, descriptor) {
+    const t = Shared.target(shared)
     const exists = own(t, key) !== ABSENT
     if (!isDefaultDescriptor(descriptor, exists)) return false
     if (!exists || 'value' in descriptor) set(t, key, t.shape.slots.get(key), descriptor.value)
     return true
   },
 
-  getPrototypeOf(t) {
+  getPrototypeOf(shared) {
+    const t = Shared.target(shared)
     return prototypeOf(t)
   },
 
-  setPrototypeOf(t, prototype) {
+  setPrototypeOf(shared, prototype) {
+    const t = Shared.target(shared)
     return prototype === prototypeOf(t)
   },
 

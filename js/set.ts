@@ -4,12 +4,14 @@
 import type { Attachment } from './attachment.js'
 import { isDirect } from './attachment.js'
 import {
-  CollectionIterator,
   CollectionTarget,
   Cursor,
   changing,
   collectionOf,
   isForeign,
+  iteratorClass,
+  members,
+  uncloneable,
   using,
   withKey,
 } from './collection.js'
@@ -17,8 +19,8 @@ import { inspectSet } from './inspect.js'
 import { Tag } from './port.js'
 import type { Target } from './target.js'
 
-const key: unique symbol = Symbol('SharedSet')
 const custom = Symbol.for('nodejs.util.inspect.custom')
+const Values = iteratorClass('Set Iterator')
 
 function of(self: unknown, method: string): CollectionTarget {
   return collectionOf(self, Tag.SET, `SharedSet.prototype.${method}`)
@@ -31,32 +33,48 @@ export interface SetLike<T> {
   keys(): Iterator<T>
 }
 
-/** An argument of the set algebra, checked as the language does. */
-function setLike<T>(other: SetLike<T>): SetLike<T> {
-  if (other === null || typeof other !== 'object') throw new TypeError('The argument must be a set-like object')
-  const size = Number(other.size)
-  if (Number.isNaN(size)) throw new TypeError("The 'size' property must be a number")
-  if (Math.trunc(size) < 0) throw new RangeError(`'${size}' is an invalid size`)
-  const { has, keys } = other
+/** An argument of the set algebra, looked at once. */
+interface SetRecord<T> {
+  readonly size: number
+  has(value: T): boolean
+  /** Visits each value until `visit` gives false: false then. */
+  each(visit: (value: T) => boolean | undefined): boolean
+}
+
+/** Checks an argument of the set algebra as the language does, in its order. */
+function recordOf<T>(other: SetLike<T>): SetRecord<T> {
+  if (!isObject(other)) throw new TypeError('The argument must be a set-like object')
+  const number = +other.size
+  if (Number.isNaN(number)) throw new TypeError("The 'size' property must be a number")
+  const size = Math.trunc(number)
+  if (size < 0) throw new RangeError(`'${number}' is an invalid size`)
+  const has = other.has
   if (typeof has !== 'function') throw new TypeError("The 'has' property must be a function")
+  const keys = other.keys
   if (typeof keys !== 'function') throw new TypeError("The 'keys' property must be a function")
   return {
-    size: Math.trunc(size),
+    size,
     has: (value) => Boolean(has.call(other, value)),
-    keys: () => keys.call(other),
+    each: (visit) => eachKey(keys.call(other), visit),
   }
 }
 
-function each<T>(other: SetLike<T>, visit: (value: T) => boolean | undefined): boolean {
-  const iterator = other.keys()
+function eachKey<T>(iterator: Iterator<T>, visit: (value: T) => boolean | undefined): boolean {
+  if (!isObject(iterator)) throw new TypeError("The result of 'keys' must be an iterator")
+  const next = iterator.next
   for (;;) {
-    const step = iterator.next()
-    if (step.done === true) return true
+    const step = next.call(iterator)
+    if (!isObject(step)) throw new TypeError('The result of an iterator must be an object')
+    if (step.done as unknown as boolean) return true
     if (visit(step.value) === false) {
       iterator.return?.()
       return false
     }
   }
+}
+
+function isObject(value: unknown): boolean {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function'
 }
 
 /**
@@ -68,8 +86,8 @@ export class SharedSet<T = unknown> {
   /** Not a `Set`, which has the same methods. */
   declare private readonly brand: 'SharedSet'
 
-  private constructor(token: unknown) {
-    if (token !== key) throw new TypeError('Illegal constructor: store a Set in a heap and read it back')
+  private constructor() {
+    throw new TypeError('Illegal constructor: store a Set in a heap and read it back')
   }
 
   /** The number of values. */
@@ -123,7 +141,7 @@ export class SharedSet<T = unknown> {
   }
 
   /** Calls back for each value, in the order of insertion; values that are added meanwhile are visited too. */
-  forEach(callback: (value: T, same: T, set: SharedSet<T>) => void, thisArg?: unknown): void {
+  forEach(callback: (value: T, same: T, set: SharedSet<T>) => void, ...[thisArg]: [thisArg?: unknown]): void {
     const cursor = new Cursor(of(this, 'forEach'), 1)
     if (typeof callback !== 'function') throw new TypeError(`${String(callback)} is not a function`)
     while (cursor.next()) callback.call(thisArg, cursor.key as T, cursor.key as T, this)
@@ -131,7 +149,7 @@ export class SharedSet<T = unknown> {
 
   /** The values in the order of insertion. The iterator survives any change of the set. */
   values(): SetIterator<T> {
-    return new CollectionIterator(of(this, 'values'), 1, (c) => c.key) as unknown as SetIterator<T>
+    return new Values(of(this, 'values'), 1, (c) => c.key) as unknown as SetIterator<T>
   }
 
   /** As {@link values}. */
@@ -141,7 +159,7 @@ export class SharedSet<T = unknown> {
 
   /** Each value twice, as `Set` has it. */
   entries(): SetIterator<[T, T]> {
-    return new CollectionIterator(of(this, 'entries'), 1, (c) => [c.key, c.key]) as unknown as SetIterator<[T, T]>
+    return new Values(of(this, 'entries'), 1, (c) => [c.key, c.key]) as unknown as SetIterator<[T, T]>
   }
 
   /** As {@link values}. */
@@ -152,21 +170,21 @@ export class SharedSet<T = unknown> {
   /** A plain set of what is in either. */
   union<U>(other: SetLike<U>): Set<T | U> {
     of(this, 'union')
-    const others = setLike(other)
+    const others = recordOf(other)
     const result = new Set<T | U>(this)
-    each(others, (value) => void result.add(value))
+    others.each((value) => void result.add(value))
     return result
   }
 
   /** A plain set of what is in both. */
   intersection<U>(other: SetLike<U>): Set<T & U> {
     of(this, 'intersection')
-    const others = setLike(other)
+    const others = recordOf(other)
     const result = new Set<T & U>()
     if (this.size <= others.size) {
       for (const value of this) if (others.has(value as unknown as U)) result.add(value as T & U)
     } else {
-      each(others, (value) => {
+      others.each((value) => {
         if (this.has(value as unknown as T)) result.add(value as T & U)
         return undefined
       })
@@ -177,22 +195,22 @@ export class SharedSet<T = unknown> {
   /** A plain set of what is in this one only. */
   difference<U>(other: SetLike<U>): Set<T> {
     of(this, 'difference')
-    const others = setLike(other)
+    const others = recordOf(other)
     const result = new Set<T>(this)
     if (result.size <= others.size) {
       for (const value of result) if (others.has(value as unknown as U)) result.delete(value)
-    } else each(others, (value) => void result.delete(value as unknown as T))
+    } else others.each((value) => void result.delete(value as unknown as T))
     return result
   }
 
   /** A plain set of what is in one of the two only. */
   symmetricDifference<U>(other: SetLike<U>): Set<T | U> {
     of(this, 'symmetricDifference')
-    const others = setLike(other)
-    const mine = new Set<T | U>(this)
-    const result = new Set<T | U>(mine)
-    each(others, (value) => {
-      if (mine.has(value)) result.delete(value)
+    const others = recordOf(other)
+    const result = new Set<T | U>(this)
+    others.each((value) => {
+      // what is here now counts: the other's keys may be an iterator that changes this set
+      if (this.has(value as unknown as T)) result.delete(value)
       else result.add(value)
       return undefined
     })
@@ -202,7 +220,7 @@ export class SharedSet<T = unknown> {
   /** True if all of this is in the other. */
   isSubsetOf(other: SetLike<unknown>): boolean {
     of(this, 'isSubsetOf')
-    const others = setLike(other)
+    const others = recordOf(other)
     if (this.size > others.size) return false
     for (const value of this) if (!others.has(value)) return false
     return true
@@ -211,20 +229,20 @@ export class SharedSet<T = unknown> {
   /** True if all of the other is in this. */
   isSupersetOf(other: SetLike<unknown>): boolean {
     of(this, 'isSupersetOf')
-    const others = setLike(other)
+    const others = recordOf(other)
     if (this.size < others.size) return false
-    return each(others, (value) => this.has(value as T))
+    return others.each((value) => this.has(value as T))
   }
 
   /** True if the two have nothing in common. */
   isDisjointFrom(other: SetLike<unknown>): boolean {
     of(this, 'isDisjointFrom')
-    const others = setLike(other)
+    const others = recordOf(other)
     if (this.size <= others.size) {
       for (const value of this) if (others.has(value)) return false
       return true
     }
-    return each(others, (value) => !this.has(value as T))
+    return others.each((value) => !this.has(value as T))
   }
 
   declare readonly [Symbol.toStringTag]: string;
@@ -244,11 +262,19 @@ for (const name of ['keys', Symbol.iterator]) {
   })
 }
 
-const Make = SharedSet as unknown as new (token: unknown) => SharedSet
+/** Without it two of them would have the same own properties, none, and so be deeply equal for Node's `assert`. */
+const shown: PropertyDescriptor = {
+  get(this: SharedSet) {
+    return new Set(this)
+  },
+  enumerable: true,
+}
+
+const make = uncloneable(SharedSet.prototype)
 
 /** The wrapper of a set and what stands behind it. */
 export function makeSet(attachment: Attachment, h: number, offset: number): Target {
   const target = new CollectionTarget(attachment, h, Tag.SET, offset)
-  target.self = new Make(key)
+  target.self = Object.defineProperty(make(), members, shown)
   return target
 }
