@@ -11,7 +11,7 @@ import { isDirect, wordIn } from './attachment.js'
 import { methods } from './array-methods.js'
 import { ABSENT, ASK, immediate, keep, scratchF, type ChildCache } from './cells.js'
 import { fail } from './errors.js'
-import { inspectArray } from './inspect.js'
+import { inspectArray, shownShort } from './inspect.js'
 import { Status, Tag } from './port.js'
 import { isDefaultDescriptor, setOnReceiver } from './record.js'
 import { UNKNOWN } from './shapes.js'
@@ -254,7 +254,7 @@ function setLength(t: ArrayTarget, value: unknown): void {
   a.done()
 }
 
-const handler: ProxyHandler<Shared> = {
+const handler = shownShort<ProxyHandler<Shared>>({
   get(shared, key, receiver: unknown) {
     const t = Shared.target(shared)
     if (typeof key === 'string') {
@@ -350,7 +350,7 @@ const handler: ProxyHandler<Shared> = {
   setPrototypeOf: (_, prototype) => prototype === Array.prototype,
   isExtensible: () => true,
   preventExtensions: () => false,
-}
+})
 
 /** The keys of the named properties. */
 export function namedKeys(t: ArrayTarget): readonly (string | symbol)[] {

@@ -37,7 +37,8 @@ function shown(
   if (depth < 0) return special(`[${name}]`, options)
   open.push(t.self)
   try {
-    const inner = { ...options, depth }
+    // what is inside is shown as what it is, even where Proxies are to be shown as such
+    const inner = { ...options, depth, showProxy: false }
     return `${name} ${(inspect as Inspect)(make(), inner)}`
   } catch (error) {
     if (error instanceof CoheapError && error.code === 'ERR_COHEAP_DESTROYED') return special('[destroyed]', options)
@@ -46,6 +47,12 @@ function shown(
   } finally {
     open.pop()
   }
+}
+
+/** Has the traps shown as one word where Proxies are shown as such, as Node's REPL does. */
+export function shownShort<T extends object>(handler: T): T {
+  const value = (_depth: number, options: Options) => options.stylize?.('[live]', 'special') ?? '[live]'
+  return Object.defineProperty(handler, Symbol.for('nodejs.util.inspect.custom'), { value })
 }
 
 function plain(entries: unknown[], into: object): object {

@@ -13,7 +13,7 @@ import { unregistered, type ClassInfo } from './classes.js'
 import { ABSENT, ASK, immediate, keep, scratchF, type ChildCache } from './cells.js'
 import { fail } from './errors.js'
 import { fitting } from './fields.js'
-import { inspectRecord } from './inspect.js'
+import { inspectRecord, shownShort } from './inspect.js'
 import { In, Status, Tag } from './port.js'
 import { UNKNOWN, type Shape } from './shapes.js'
 import { unreadable } from './stand-in.js'
@@ -234,7 +234,7 @@ export function setOnReceiver(
   return Reflect.set(stand, key, value, receiver)
 }
 
-const handler: ProxyHandler<Shared> = {
+const handler = shownShort<ProxyHandler<Shared>>({
   get(shared, key, receiver: unknown) {
     const t = Shared.target(shared)
     // `peek` by hand: this is the path that all speed depends on
@@ -328,13 +328,14 @@ const handler: ProxyHandler<Shared> = {
 
   isExtensible: () => true,
   preventExtensions: () => false,
-}
+})
 
 /** The traps of an instance whose class was not registered when its wrapper was made. */
-const guarded: ProxyHandler<RecordTarget> = {}
-for (const [trap, normal] of Object.entries(handler) as [string, (t: RecordTarget, ...rest: unknown[]) => unknown][]) {
-  ;(guarded as Record<string, typeof normal>)[trap] = (t, ...rest) => {
-    if (t.info.prototype !== undefined) return normal(t, ...rest)
+const guarded: ProxyHandler<Shared> = shownShort({})
+for (const [trap, normal] of Object.entries(handler) as [string, (shared: Shared, ...rest: unknown[]) => unknown][]) {
+  ;(guarded as Record<string, typeof normal>)[trap] = (shared, ...rest) => {
+    const t = Shared.target(shared)
+    if (t.info.prototype !== undefined) return normal(shared, ...rest)
     // an object on its way through a promise is asked for its `then`
     if (trap === 'get' && rest[0] === 'then') return undefined
     throw unregistered(t.info.name)

@@ -1,5 +1,5 @@
 // What is read of a checkout of test262: the tests, what the head of each says, the harness.
-import { readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join, sep } from 'node:path'
 import { Script } from 'node:vm'
 import { parse } from 'yaml'
@@ -26,6 +26,7 @@ export function harness(root, name) {
 
 /** The paths of all tests under a folder of `test/`, in order. */
 export function listTests(root, folder) {
+  if (!existsSync(join(root, 'test', folder))) return []
   return readdirSync(join(root, 'test', folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.js') && !entry.name.includes('_FIXTURE'))
     .map((entry) =>

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 const worker = fileURLToPath(new URL('worker.mjs', import.meta.url))
 /** A realm is only given back with its process. */
 const TESTS_A_PROCESS = 200
-const PATIENCE = 300_000
+const PATIENCE = 30 * 60_000
 
 /** Judges all of them; `report` gets each test's results in the order of the paths. */
 export async function judgeAll(root, paths, { jobs, quick }, report) {
