@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'target/**', 'js/native.*', 'node_modules/**', '__test__/types/**'] },
+  { ignores: ['dist/**', 'target/**', 'js/native.*', 'node_modules/**', '__test__/types/**', '__test__/fixtures/test262/**'] },
   {
     files: ['js/**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked],

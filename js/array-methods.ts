@@ -95,7 +95,7 @@ function place(t: ArrayTarget, entries: readonly (readonly [number, unknown])[])
 function inOrder(present: readonly Entry[], compare: ((a: unknown, b: unknown) => number) | undefined): Entry[] {
   const defined = present.filter((e) => e.value !== undefined)
   if (compare === undefined) {
-    const texts = new Map(defined.map((e) => [e, `${e.value as string}`]))
+    const texts = new Map(defined.map((e) => [e, `${e.value as number}`]))
     defined.sort((a, b) => (texts.get(a)! < texts.get(b)! ? -1 : texts.get(a)! > texts.get(b)! ? 1 : 0))
   } else defined.sort((a, b) => compare(a.value, b.value))
   return [...defined, ...present.filter((e) => e.value === undefined)]

@@ -87,7 +87,7 @@ const nothing = new Float64Array(0)
 /** The Proxy of an array and what stands behind it. */
 export function makeArray(attachment: Attachment, h: number, at: number): Target {
   const target = new ArrayTarget(attachment, h, at, attachment.window(at))
-  target.self = new Proxy<unknown[]>(new Shared(target), handler as ProxyHandler<unknown[]>)
+  target.self = new Proxy<unknown[]>(new Shared(target), handler)
   return target
 }
 

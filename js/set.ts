@@ -66,7 +66,7 @@ function eachKey<T>(iterator: Iterator<T>, visit: (value: T) => boolean | undefi
     const step = next.call(iterator)
     if (!isObject(step)) throw new TypeError('The result of an iterator must be an object')
     if (step.done as unknown as boolean) return true
-    if (visit(step.value) === false) {
+    if (visit(step.value as T) === false) {
       iterator.return?.()
       return false
     }

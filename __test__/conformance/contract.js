@@ -3,6 +3,7 @@
 // at the same place, on the model fails because of what is documented; the differences that suffice for it are the
 // reason. The model knows nothing of the library. It runs inside of the realm of the test.
 'use strict'
+// eslint-disable-next-line @typescript-eslint/no-unused-expressions -- it is the value of the script
 ;(function contract(differences) {
   const on = new Set(differences)
   const { apply, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, ownKeys } = Reflect

@@ -1,5 +1,6 @@
 // The same names as contract.js gives, with live objects of a heap behind them. Runs inside of the realm of the test.
 'use strict'
+// eslint-disable-next-line @typescript-eslint/no-unused-expressions -- it is the value of the script
 ;(function live(heap, { SharedMap, SharedSet, CoheapError, CoheapTypeError, CoheapRangeError, isShared }) {
   // they are a TypeError and a RangeError; assert.throws asks for the very constructor
   CoheapTypeError.prototype.constructor = TypeError
