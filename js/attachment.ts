@@ -6,10 +6,11 @@ import { NULL, PLAIN, classNamed, unregistered, type ClassInfo, type CodecInfo }
 import { CoheapError, codeOf, fail } from './errors.js'
 import { Decoder } from './decode.js'
 import { Encoder } from './encode.js'
+import { canBeFlat } from './flat.js'
 import { Gate, attachments, scope } from './scope.js'
 import { ShapeTree, Shape, UNKNOWN, isOpaque, reach } from './shapes.js'
 import { refuseStandIn, standIn, unreadable } from './stand-in.js'
-import { Reader, Wire, Packed, Writer } from './wire.js'
+import { Reader, Wire, Packed, Writer, asName } from './wire.js'
 import { In, Status, Tag, type Port } from './port.js'
 import { makeArray } from './array.js'
 import { makeRecord, RecordTarget } from './record.js'
@@ -34,6 +35,9 @@ const readsNatively =
   process.env['COHEAP_READS'] === 'native' ||
   process.arch !== 'x64' ||
   !PROVED.includes(process.versions.node.split('.')[0] ?? '')
+
+/** A staging buffer above this is given back as soon as little is asked for: the native side must know. */
+const LARGE_STAGING = 16 << 20
 
 /** Frozen values are kept up to so many bytes of content. */
 const MOST_KEPT = 8 << 20
@@ -61,6 +65,8 @@ export class Attachment {
   private readonly tree: ShapeTree
   private spare: Encoder | undefined
   private active: Encoder | undefined
+  private buffer: ArrayBuffer | undefined
+  private generation = 0
   private reader = new Reader()
   private decoder: Decoder
   /** A reader and its decoder, for what a codec reads while something else is being read. */
@@ -211,12 +217,11 @@ export class Attachment {
       encoder.writer.u32(n)
       for (let i = 0; i < n; i++) {
         const value = values[i]
-        if (typeof value === 'number') {
-          encoder.writer.number(value)
-          continue
+        if (typeof value === 'number') encoder.writer.number(value)
+        else {
+          encoder.encode(value)
+          encoder.reset()
         }
-        encoder.encode(value)
-        encoder.reset()
       }
     } finally {
       this.active = encoder.outer
@@ -227,8 +232,20 @@ export class Attachment {
   /** Puts raw words into staging: the bytes. */
   stageWords(words: Uint32Array): number {
     const n = words.byteLength
-    new Uint32Array(this.port.staging(n), 0, words.length).set(words)
+    new Uint32Array(this.staging(n), 0, words.length).set(words)
     return n
+  }
+
+  /** The staging buffer, of at least so many bytes: mostly the one that it was, and no call then. */
+  private staging(bytes: number): ArrayBuffer {
+    const { buffer, state } = this
+    if (buffer !== undefined && state[In.STAGING] === this.generation && bytes <= buffer.byteLength) {
+      if (buffer.byteLength <= LARGE_STAGING) return buffer
+    }
+    const present = this.port.staging(bytes)
+    this.buffer = present
+    this.generation = state[In.STAGING]
+    return present
   }
 
   private begin(): Encoder {
@@ -246,13 +263,13 @@ export class Attachment {
   private end(encoder: Encoder): number {
     const { writer } = encoder
     const n = writer.pos
-    if (writer.detached) new Uint8Array(this.port.staging(n)).set(writer.u8.subarray(0, n))
+    if (writer.detached) new Uint8Array(this.staging(n)).set(writer.u8.subarray(0, n))
     else this.spare = encoder
     return n
   }
 
   private newEncoder(): Encoder {
-    const writer = new Writer((n) => this.port.staging(n))
+    const writer = new Writer((n) => this.staging(n))
     return new Encoder(writer, {
       handleOf: (value, path) => this.handleOf(value, path),
       bufferHandle: (buffer, path) => this.handleOf(buffer, path),
@@ -277,6 +294,7 @@ export class Attachment {
       reader,
       (handle) => this.member(handle),
       (codec, stored) => this.decodeWith(codec, stored),
+      (shape) => this.keysOf(shape),
     )
   }
 
@@ -340,9 +358,14 @@ export class Attachment {
     const r = this.answer()
     const n = r.u32()
     const values = new Array<unknown>(n)
+    const { decoder } = this
     for (let i = 0; i < n; i++) {
-      this.decoder.reset()
-      values[i] = this.decoder.valueOrHole()
+      const tag = r.peek(0)
+      if (tag === Wire.I32) values[i] = r.int()
+      else {
+        decoder.reset()
+        values[i] = decoder.valueOrHole()
+      }
     }
     return values
   }
@@ -397,7 +420,7 @@ export class Attachment {
   private answer(): Reader {
     if (this.state[0] !== Status.WIRE) throw this.fault()
     this.decoder.reset()
-    this.reader.use(this.port.staging(this.state[1]), 0, this.state[1])
+    this.reader.use(this.staging(this.state[1]), 0, this.state[1])
     return this.reader
   }
 
@@ -570,13 +593,16 @@ export class Attachment {
       if (isOpaque(word)) return UNKNOWN
       this.port.shapeInfo(word)
       if (this.state[0] !== Status.WIRE) return UNKNOWN
-      const r = this.answer()
+      // not the reader of answers: one may be half read
+      const r = new Reader()
+      r.use(this.staging(this.state[1]), 0, this.state[1])
       const n = r.u32()
       const keys: (string | symbol)[] = []
       const slots = new Map<string | symbol, number>()
       const words = new Map<string | symbol, number>()
       for (let i = 0; i < n; i++) {
-        const key = r.key()
+        const said = r.key()
+        const key = typeof said === 'string' ? asName(said) : said
         const slot = r.int()
         const bytes = r.int()
         keys.push(key)
@@ -587,6 +613,13 @@ export class Attachment {
       this.shapes.set(word, shape)
     }
     return shape
+  }
+
+  /** The keys of objects in the flat form with this shape, while an answer is being read. */
+  private keysOf(word: number): readonly string[] | undefined {
+    if (!this.shapes.has(word)) this.reader.detach()
+    const shape = this.shape(word)
+    return shape !== UNKNOWN && canBeFlat(shape.keys) ? shape.keys : undefined
   }
 
   /** What was fetched ahead in this stretch of synchronous code is old when this grows. */

@@ -4,7 +4,7 @@
  */
 import { isDirect, type Attachment } from './attachment.js'
 import { fail, outOfRange, wrongType } from './errors.js'
-import { Status } from './port.js'
+import { In, Status } from './port.js'
 import { whole } from './sizes.js'
 import { scope } from './scope.js'
 import { SLICE, refuseInside } from './transaction.js'
@@ -207,9 +207,21 @@ export class Channel<T = unknown> {
   tryPut(message: T): Shared<T> | undefined {
     const a = this.#use()
     refuseUndefined(message)
-    const live = isDirect(message)
-      ? a.port.channelPut(this.#c, message, 0)
-      : a.port.channelPut(this.#c, undefined, a.stage(message))
+    const { state } = a
+    let live: unknown
+    if (typeof message === 'number') {
+      state[In.HANDLE] = this.#c
+      a.nums[In.VALUE] = message
+      live = a.port.channelPutNumber()
+    } else if (isDirect(message)) {
+      state[In.HANDLE] = this.#c
+      live = a.port.channelPut(message)
+    } else {
+      // staging may call
+      state[In.WIRE] = a.stage(message)
+      state[In.HANDLE] = this.#c
+      live = a.port.channelPut(undefined)
+    }
     const status = a.state[0]
     if (status === Status.AGAIN) return undefined
     if (status === Status.CLOSED) throw this.#closed()
@@ -304,37 +316,44 @@ export class Channel<T = unknown> {
     refuseInside('putMany')
     const limits = limitsOf(wait)
     limits.signal?.throwIfAborted()
-    this.#use()
+    const a = this.#use()
     const all = listed(messages)
     if (all.length === 0) return
-    const batch = this.#build(all)
+    let batch: number
     const left = { count: all.length }
+    if (this.#putters.empty) {
+      left.count -= this.#putNow(all, true)
+      if (left.count === 0) return
+      batch = a.nums[In.VALUE]
+    } else batch = this.#build(all)
     await this.#putWaiting(() => this.#putBatch(batch, left), batch, left, limits, 'putMany')
   }
 
   /** Puts as many of the messages as there is room for, in order: how many went in. */
   tryPutMany(messages: Iterable<T>): number {
-    const a = this.#use()
+    this.#use()
     const all = listed(messages)
-    if (all.length === 0) return 0
-    const batch = this.#build(all)
-    const left = { count: all.length }
-    try {
-      this.#putBatch(batch, left)
-    } catch (error) {
-      if (left.count < all.length) return all.length - left.count
-      throw error
-    } finally {
-      if (left.count > 0) a.port.batchDrop(batch)
-    }
-    return all.length - left.count
+    return all.length === 0 ? 0 : this.#putNow(all, false)
+  }
+
+  /** Copies the messages in and puts as many as there is room for: how many. Keeps the others as the batch VALUE. */
+  #putNow(all: readonly T[], keep: boolean): number {
+    const a = this.#a
+    const n = a.port.channelPutMany(this.#c, a.stageMany(all), keep)
+    const status = a.state[0]
+    if (status === Status.AGAIN) return 0
+    if (status === Status.CLOSED) throw this.#closed()
+    a.done()
+    return n
   }
 
   /** A message, or undefined if there is none now. Throws when the channel is closed and drained. */
   #take(): T | undefined {
     const a = this.#use()
-    const message = a.port.channelTake(this.#c)
+    a.state[In.HANDLE] = this.#c
+    const message = a.port.channelTake()
     const status = a.state[0]
+    if (status === Status.NUMBER) return a.nums[In.VALUE] as T
     if (status === Status.OK) return message as T
     if (status === Status.AGAIN) return undefined
     if (status === Status.CLOSED) throw this.#closed()

@@ -7,12 +7,16 @@ import { CoheapError, fail } from './errors.js'
 import { standIn } from './stand-in.js'
 import { ERROR_KINDS, ErrorField, ObjectFlag, Packed, Reader, Wire } from './wire.js'
 import { kindName, makeView } from './view-kinds.js'
+import { isFlat, readMembers } from './flat.js'
 
 /** The wrapper of a live object of this thread, by its handle. */
 export type Lookup = (handle: number) => unknown
 
 /** Runs the `decode` of a codec; what it reads meanwhile must not disturb this reading. */
 export type RunCodec = (codec: CodecInfo, stored: unknown) => unknown
+
+/** The keys of a shape; undefined if there is no such. May move what is being read: {@link Reader.detach}. */
+export type KeysOf = (shape: number) => readonly string[] | undefined
 
 const OBJECT = 0
 const ARRAY = 1
@@ -46,7 +50,11 @@ export class Decoder {
   readonly reader: Reader
   private lookup: Lookup
   private readonly runCodec: RunCodec
+  private readonly shapeKeys: KeysOf
   private readonly content: boolean
+  /** The shape of the flat object that was read last, and its keys: the next one is likely to have the same. */
+  private lastShape = 0
+  private lastKeys: readonly string[] = []
   private frames: Frame[] = []
   private seen: object[] = []
   /** Content mode: the keys of the objects, for tag 21; and what is to be frozen at the end. */
@@ -57,10 +65,11 @@ export class Decoder {
   /** Frozen values are frozen objects and no Proxies: for snapshots, which go through `structuredClone`. */
   bare = false
 
-  constructor(reader: Reader, lookup: Lookup, runCodec: RunCodec, content = false) {
+  constructor(reader: Reader, lookup: Lookup, runCodec: RunCodec, shapeKeys: KeysOf, content = false) {
     this.reader = reader
     this.lookup = lookup
     this.runCodec = runCodec
+    this.shapeKeys = shapeKeys
     this.content = content
   }
 
@@ -404,6 +413,11 @@ export class Decoder {
     const r = this.reader
     const end = r.u32() + r.pos
     let result: unknown
+    if (isFlat(r, what, references.length)) {
+      result = this.flat()
+      if (r.pos !== end) throw corrupt()
+      return result
+    }
     switch (what) {
       case Packed.DATE:
         result = new Date(this.head() as number)
@@ -422,8 +436,7 @@ export class Decoder {
       case Packed.ERROR:
       case Packed.OBJECT:
       case Packed.ARRAY: {
-        if (what === Packed.OBJECT && references.length === 0 && (result = this.flat()) !== undefined) break
-        const inner = (this.inner ??= new Decoder(r, nowhere, this.runCodec, true))
+        const inner = (this.inner ??= new Decoder(r, nowhere, this.runCodec, this.shapeKeys, true))
         this.inner = undefined
         inner.bare = this.bare
         result = inner.frozenValue(references)
@@ -445,7 +458,7 @@ export class Decoder {
     const r = this.reader
     const name = r.text()
     const codec = codecNamed(name)
-    const inner = new Decoder(r, (i) => references[i - 1], this.runCodec)
+    const inner = new Decoder(r, (i) => references[i - 1], this.runCodec, this.shapeKeys)
     inner.bare = this.bare
     if (codec !== undefined) r.detach()
     const stored = inner.value()
@@ -461,22 +474,21 @@ export class Decoder {
     return unread(name)
   }
 
-  /** A frozen object whose members are all simple; undefined, and nothing read, if they are not. */
-  private flat(): object | undefined {
+  /** A frozen object in the flat form. */
+  private flat(): object {
     const r = this.reader
-    const from = r.pos
-    if (r.peek(0) !== Wire.OBJECT || r.peek(5) !== 0) return undefined
-    r.pos = from + 6
+    r.pos += 5
+    const shape = r.u32()
     const n = r.u32()
-    const target: Record<string | symbol, unknown> = {}
-    for (let i = 0; i < n; i++) {
-      const name = r.name()
-      if (r.peek(0) > Wire.SYMBOL) {
-        r.pos = from
-        return undefined
-      }
-      define(target, name, this.head())
+    if (shape !== this.lastShape) {
+      const keys = this.shapeKeys(shape)
+      if (keys === undefined) throw corrupt()
+      this.lastKeys = keys
+      this.lastShape = shape
     }
+    const keys = this.lastKeys
+    if (keys.length !== n) throw corrupt()
+    const target = readMembers(r, keys)
     Object.freeze(target)
     return this.bare ? target : new Proxy(target, readOnly)
   }

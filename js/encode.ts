@@ -10,9 +10,11 @@ import { types } from 'node:util'
 import { ClassInfo, CodecInfo, NULL, PLAIN, registeredAt } from './classes.js'
 import { fail } from './errors.js'
 import { fitting } from './fields.js'
-import { described, errorKind, isIndex, isOf, isPlainArray, keySegment, unboxed } from './classify.js'
+import { described, isIndex, isOf, isPlainArray, keySegment, unboxed } from './classify.js'
 import { ARRAY, ERROR, MAP, OBJECT, REFERENCES, SET, segment, type Frame } from './place.js'
-import { ERROR_KINDS, ErrorField, ObjectFlag, Packed, Wire, Writer } from './wire.js'
+import { FlatWriter, MOST_SHAPE_KEYS, sameKeys } from './flat.js'
+import { errorParts } from './error-parts.js'
+import { ObjectFlag, Packed, Wire, Writer } from './wire.js'
 import { BUFFER_KIND, classNameAt, kindOf, lengthOf } from './view-kinds.js'
 
 /** What the encoder asks of the heap that it encodes for. */
@@ -34,7 +36,6 @@ const isFrozen = Object.isFrozen
 const isArray = Array.isArray
 /** An array longer than this is looked through by its keys: it may be sparse. */
 const LONG = 100_000
-const MOST_SHAPE_KEYS = 64
 
 /** Writes values; see the head of this file. */
 export class Encoder {
@@ -42,6 +43,7 @@ export class Encoder {
   /** The encoder whose value is being encoded while a trap of a user's Proxy has this one encode another. */
   outer: Encoder | undefined
   private readonly hooks: EncodeHooks
+  private readonly flat: FlatWriter
   private readonly content: boolean
   private readonly frames: Frame[] = []
   private depth = 0
@@ -64,6 +66,7 @@ export class Encoder {
   constructor(writer: Writer, hooks: EncodeHooks, content = false) {
     this.writer = writer
     this.hooks = hooks
+    this.flat = new FlatWriter(writer, hooks.shapeOf)
     this.content = content
   }
 
@@ -137,6 +140,7 @@ export class Encoder {
   }
 
   private object(value: object): boolean {
+    if (!this.content && this.flat.write(value)) return false
     const handle = this.hooks.handleOf(value, this.path)
     if (handle !== 0) {
       if (this.content) this.refer(value)
@@ -158,7 +162,6 @@ export class Encoder {
     const proto = prototypeOf(value)
     if (proto === Object.prototype || proto === null || classNameAt(proto, 1) === 'Object') {
       if (proto === null && types.isModuleNamespaceObject(value)) throw this.refuse('a module namespace')
-      if (!this.content && !proxy && proto !== null && isFrozen(value) && this.flat(value)) return false
       return this.record(value, proto === null ? NULL : PLAIN, proxy)
     }
     const known = registeredAt(proto)
@@ -383,40 +386,6 @@ export class Encoder {
     w.patch32(from - 4, w.pos - from)
   }
 
-  /** A frozen object whose members are all simple, at once: as {@link pack} would. False, and nothing done, if they are not. */
-  private flat(value: object): boolean {
-    const names = ownKeys(value)
-    const n = names.length
-    if (n > MOST_SHAPE_KEYS || ownSymbols(value).length !== 0) return false
-    const w = this.writer
-    const start = w.pos
-    w.beginFlat(n)
-    for (let i = 0; i < n; i++) {
-      const name = names[i]
-      const property = descriptor(value, name)
-      w.string(name)
-      if (property === undefined || property.get !== undefined || !this.simple(property)) {
-        w.pos = start
-        return false
-      }
-    }
-    w.endFlat(start)
-    return true
-  }
-
-  /** Writes a data property's value if it is a number, a string, a boolean or nothing. */
-  private simple(property: PropertyDescriptor): boolean {
-    const w = this.writer
-    const value: unknown = property.value
-    if (typeof value === 'number') w.number(value)
-    else if (typeof value === 'string') w.string(value)
-    else if (typeof value === 'boolean') w.tag(value ? Wire.TRUE : Wire.FALSE)
-    else if (value === null) w.tag(Wire.NULL)
-    else if (value === undefined && property.set === undefined) w.tag(Wire.UNDEFINED)
-    else return false
-    return true
-  }
-
   /** A frozen object, a frozen array, an error: content apart, live members first. */
   private pack(what: number, value: object): boolean {
     this.inner ??= new Encoder(new Writer((n) => new ArrayBuffer(Math.max(n, 512))), this.hooks, true)
@@ -475,45 +444,8 @@ export class Encoder {
   private error(value: Error): boolean {
     if (this.back(value)) return false
     const w = this.writer
-    const kind = errorKind(value)
-    const fields: unknown[] = []
-    const keys: (string | symbol)[] = []
-    let has = 0
-    const builtIn = ERROR_KINDS[kind].prototype
-    const name: unknown = value.name
-    if (typeof name === 'string' && name !== builtIn.name) {
-      has |= ErrorField.NAME
-      fields.push(name)
-      keys.push('name')
-      if (shown.call(value, 'name')) has |= ErrorField.NAME_SHOWN
-    }
-    const message: unknown = value.message
-    if (typeof message === 'string' && (message !== '' || Object.hasOwn(value, 'message'))) {
-      has |= ErrorField.MESSAGE
-      fields.push(message)
-      keys.push('message')
-    }
-    const stack: unknown = value.stack
-    if (typeof stack === 'string') {
-      has |= ErrorField.STACK
-      fields.push(stack)
-      keys.push('stack')
-    }
-    if (Object.hasOwn(value, 'cause')) {
-      has |= ErrorField.CAUSE
-      fields.push(value.cause)
-      keys.push('cause')
-    }
-    if (kind === 7) {
-      has |= ErrorField.ERRORS
-      // a copy: the errors travel with the error, whatever else their array is
-      const errors = (value as AggregateError).errors as unknown
-      fields.push(isArray(errors) ? Object.freeze(errors.slice()) : undefined)
-      keys.push('errors')
-    }
-    const fixed = keys.length
-    const skip = new Set<string | symbol>(['name', 'message', 'stack', 'cause', ...(kind === 7 ? ['errors'] : [])])
-    for (const key of ownKeys(value)) if (!skip.has(key)) keys.push(key)
+    const { kind, has, fields, keys } = errorParts(value)
+    const fixed = fields.length
     this.addSymbols(value, ownSymbols(value), keys)
     w.tag32(Wire.ERROR, this.number(value))
     w.u8v(kind)
@@ -673,9 +605,3 @@ export class Encoder {
 }
 
 const nothing = {}
-
-function sameKeys(a: readonly string[], b: readonly string[]): boolean {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
-}

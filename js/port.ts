@@ -51,7 +51,7 @@ export const Status = {
 
 /** Where the hottest calls find their numbers. */
 export const In = {
-  /** `state`: a handle. */
+  /** `state`: a handle, or a channel's number. */
   HANDLE: 16,
   /** `state`: a shape word. */
   SHAPE: 17,
@@ -68,6 +68,8 @@ export const In = {
    * Its value is 8, or 9 for one that reserves its reads. A transaction that never makes a call costs nothing.
    */
   BEGIN: 22,
+  /** `state`: the number of the staging buffer. Another one: there is a new buffer, to be asked for by {@link Port.staging}. */
+  STAGING: 63,
   /** `nums`: a value, in or out. */
   VALUE: 12,
   /** `nums`: a transaction's id. */
@@ -93,7 +95,7 @@ export interface Port {
   readonly participant: number
 
   /**
-   * The staging buffer, of at least so many bytes. It may move: ask for its present one after any call that gave
+   * The staging buffer, of at least so many bytes; STAGING is its number. It may move with any call that gave
    * WIRE. An ordinary ArrayBuffer of V8's own: one that was replaced stays readable while TypeScript holds it.
    */
   staging(minBytes: number): ArrayBuffer
@@ -223,16 +225,24 @@ export interface Port {
   // channels
   /** capacity 0: unbounded. Undefined: no wish, what is there will do. Gives a channel number > 0. */
   channelOpen(name: string, capacity: number | undefined, lifo: boolean | undefined): number
-  /** OK (a scalar went in), or the live version: value or OBJECT; AGAIN: full; CLOSED. */
-  channelPut(c: number, value: Direct, wireBytes: number): unknown
-  /** A value, OBJECT or WIRE; AGAIN: empty; CLOSED: empty and closed. */
-  channelTake(c: number): unknown
+  /** HANDLE: the channel; WIRE. OK (a scalar went in), or the live version: value or OBJECT; AGAIN: full; CLOSED. */
+  channelPut(value: Direct): unknown
+  /** HANDLE: the channel; VALUE. As {@link channelPut}. */
+  channelPutNumber(): unknown
+  /** HANDLE: the channel. NUMBER, a value, OBJECT or WIRE; AGAIN: empty; CLOSED: empty and closed. */
+  channelTake(): unknown
   /** WIRE: u32 count, values. */
   channelTakeMany(c: number, max: number): void
+  /** As {@link channelTake}. */
   channelPeek(c: number): unknown
   channelLength(c: number): number
   channelClose(c: number): void
   channelIsClosed(c: number): boolean
+  /**
+   * Staging: u32 count, values: copied in, and put as far as there is room: how many (a prefix, one run); AGAIN: none;
+   * CLOSED. What is left: with `keep` a batch, whose number is VALUE; else it is given up.
+   */
+  channelPutMany(c: number, wireBytes: number, keep: boolean): number
   /** Staging: u32 count, values: copied in, put nowhere yet. Gives a batch number > 0. */
   batchBuild(wireBytes: number): number
   /** Puts what there is room for: how many (a prefix, one run); AGAIN: none; CLOSED. The batch is gone when empty. A single-value batch gives its live version in the manner of channelPut through {@link batchValue}. */

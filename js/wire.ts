@@ -13,11 +13,13 @@
  * 17 back reference: u32 id          18 live object: u32 handle (in content: index of a reference)
  * 19 shaped object: u32 id, u32 shape, u32 count, value*
  * 20 packed: u8 what, u32 references, value*, u32 bytes, content
- * only in content, where 11 and 12 are frozen:
+ * only in content, where 11, 12 and 19 are frozen (19: `flat.ts`):
  * 21 object like an earlier one: u32 id, u32 id of that, value*
  * 22 error: u32 id, u8 kind, u8 fields, value*, u32 count, (key, value)*
  * ```
  */
+import { fail } from './errors.js'
+import { FEW, few } from './latin1.js'
 
 /** Tags. */
 export const Wire = {
@@ -80,8 +82,10 @@ export const ERROR_KINDS = [
 const SHORT = 32
 const TWO_BYTE = /[^\0-\xff]/
 
-/** Bytes before the first key of a flat frozen object: packed, what, references, bytes; object, id, flags, count. */
-const FLAT_HEAD = 1 + 1 + 4 + 4 + 1 + 4 + 1 + 4
+/** Bytes before the first value of the flat form: packed, what, references, bytes; shaped object, id, shape, count. */
+const FLAT_HEAD = 1 + 1 + 4 + 4 + 1 + 4 + 4 + 4
+/** Of them those before the content. */
+const PACKED_HEAD = 1 + 1 + 4 + 4
 
 /** Gives a buffer of at least so many bytes. */
 export type Grow = (minBytes: number) => ArrayBuffer
@@ -245,23 +249,24 @@ export class Writer {
     }
   }
 
-  /** The head of a frozen object of so many members, all of them scalars; {@link endFlat} ends it. */
-  beginFlat(members: number): void {
+  /** The head of an object in the flat form; {@link endFlat} ends it. Where it stands. */
+  beginFlat(shape: number, members: number): number {
     this.need(FLAT_HEAD)
     const { u8, view, pos } = this
     u8[pos] = Wire.PACKED
     u8[pos + 1] = Packed.OBJECT
     view.setUint32(pos + 2, 0, true)
-    u8[pos + 10] = Wire.OBJECT
-    view.setUint32(pos + 11, 0, true)
-    u8[pos + 15] = 0
-    view.setUint32(pos + 16, members, true)
+    u8[pos + PACKED_HEAD] = Wire.SHAPED
+    view.setUint32(pos + PACKED_HEAD + 1, 0, true)
+    view.setUint32(pos + PACKED_HEAD + 5, shape, true)
+    view.setUint32(pos + PACKED_HEAD + 9, members, true)
     this.pos = pos + FLAT_HEAD
+    return pos
   }
 
-  /** The frozen object that began at `start` is whole. */
+  /** The flat object that stands at `start` is whole. */
   endFlat(start: number): void {
-    this.view.setUint32(start + 6, this.pos - start - 10, true)
+    this.view.setUint32(start + 6, this.pos - start - PACKED_HEAD, true)
   }
 
   raw(bytes: Uint8Array): void {
@@ -271,70 +276,11 @@ export class Writer {
   }
 }
 
-const char = String.fromCharCode
-
-/** Up to 12 Latin-1 characters: one call with that many arguments is 5 times as fast as anything else. */
-function few(u: Uint8Array, i: number, n: number): string {
-  switch (n) {
-    case 0:
-      return ''
-    case 1:
-      return char(u[i])
-    case 2:
-      return char(u[i], u[i + 1])
-    case 3:
-      return char(u[i], u[i + 1], u[i + 2])
-    case 4:
-      return char(u[i], u[i + 1], u[i + 2], u[i + 3])
-    case 5:
-      return char(u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4])
-    case 6:
-      return char(u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4], u[i + 5])
-    case 7:
-      return char(u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4], u[i + 5], u[i + 6])
-    case 8:
-      return char(u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4], u[i + 5], u[i + 6], u[i + 7])
-    case 9:
-      return char(u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4], u[i + 5], u[i + 6], u[i + 7], u[i + 8])
-    case 10:
-      return char(u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4], u[i + 5], u[i + 6], u[i + 7], u[i + 8], u[i + 9])
-    case 11:
-      return char(
-        u[i],
-        u[i + 1],
-        u[i + 2],
-        u[i + 3],
-        u[i + 4],
-        u[i + 5],
-        u[i + 6],
-        u[i + 7],
-        u[i + 8],
-        u[i + 9],
-        u[i + 10],
-      )
-    default:
-      return char(
-        u[i],
-        u[i + 1],
-        u[i + 2],
-        u[i + 3],
-        u[i + 4],
-        u[i + 5],
-        u[i + 6],
-        u[i + 7],
-        u[i + 8],
-        u[i + 9],
-        u[i + 10],
-        u[i + 11],
-      )
-  }
-}
-
 /** Keys that a reader remembers: a power of two. */
 const NAMES = 256
 
 /** The same string as V8 keeps it for property names. */
-function asName(s: string): string {
+export function asName(s: string): string {
   return Object.keys({ [s]: 0 })[0]
 }
 
@@ -415,7 +361,7 @@ export class Reader {
     const n = this.u32()
     const from = this.pos
     this.pos = from + n
-    if (n <= 12) return few(this.u8, from, n)
+    if (n <= FEW) return few(this.u8, from, n)
     return this.node.latin1Slice(from, from + n)
   }
 
@@ -452,6 +398,30 @@ export class Reader {
     if (tag === Wire.LATIN1) return this.latin1()
     if (tag === Wire.UTF16) return this.utf16()
     return Symbol.for(this.text())
+  }
+
+  /** A number, a string, a boolean, null or undefined. */
+  scalar(): number | string | boolean | null | undefined {
+    switch (this.u8[this.pos++]) {
+      case Wire.I32:
+        return this.i32()
+      case Wire.F64:
+        return this.f64()
+      case Wire.LATIN1:
+        return this.latin1()
+      case Wire.UTF16:
+        return this.utf16()
+      case Wire.TRUE:
+        return true
+      case Wire.FALSE:
+        return false
+      case Wire.NULL:
+        return null
+      case Wire.UNDEFINED:
+        return undefined
+      default:
+        throw fail('ERR_COHEAP_CORRUPT', 'a stored value cannot be decoded')
+    }
   }
 
   /** A property key that is likely to be one of a few: no new string then, and one that V8 need not look up. */

@@ -29,6 +29,17 @@ impl Batch {
     /// Builds the values of a wire that holds a count and so many.
     pub fn build(live: &mut Live, wire: &[u8]) -> Result<Batch, Fault> {
         let cells = live.build(|m, resolve| graph::build_all(m, wire, resolve))?;
+        let batch = Batch::of(live, cells);
+        if batch.is_err() {
+            live.ctx.discard();
+        }
+        live.ctx.adopt();
+        batch
+    }
+
+    /// Of cells that have just been built and are pending still, which the caller then adopts: handles first, so that
+    /// they are somebody's at any time.
+    pub fn of(live: &mut Live, cells: Vec<Cell>) -> Result<Batch, Fault> {
         let single = cells.len() == 1;
         let mut batch = Batch { left: cells.into(), handles: VecDeque::new(), single };
         for i in 0..batch.left.len() {
@@ -39,12 +50,10 @@ impl Batch {
                 Ok(handle) => batch.handles.push_back(handle),
                 Err(error) => {
                     batch.withdraw(live, usize::MAX);
-                    live.ctx.discard();
                     return Err(error.into());
                 }
             }
         }
-        live.ctx.adopt();
         Ok(batch)
     }
 

@@ -5,28 +5,31 @@ use std::ops::Range;
 
 use coheap_heap::objects::cell::Cell;
 use coheap_heap::objects::graph;
+use coheap_heap::objects::wire::Writer;
 use coheap_heap::queue::{Channel, Role, Watch};
 use coheap_heap::segment::{Code, Error};
 use coheap_heap::txn::{Fault, Guard, Mem, Res};
 
 use crate::batch::Batch;
 use crate::calls_tx::{LONGEST_WAIT, milliseconds};
-use crate::convert::{self, Input, deliver};
+use crate::convert::{self, Input, deliver, deliver_by_state};
 use crate::js::{Js, Value};
 use crate::live::Live;
-use crate::port::{Callback, Outcome, Parts, Port, Status};
+use crate::port::{Callback, Outcome, Parts, Port, Status, at};
 use crate::waiter::Condition;
 
 /// See `js/port.ts`.
 pub const CALLS: &[(&CStr, Callback)] = crate::calls![
     c"channelOpen" => open,
     c"channelPut" => put,
+    c"channelPutNumber" => put_number,
     c"channelTake" => take,
     c"channelTakeMany" => take_many,
     c"channelPeek" => peek,
     c"channelLength" => length,
     c"channelClose" => close,
     c"channelIsClosed" => is_closed,
+    c"channelPutMany" => put_many,
     c"batchBuild" => batch_build,
     c"batchPut" => batch_put,
     c"batchValue" => batch_value,
@@ -37,7 +40,18 @@ pub const CALLS: &[(&CStr, Callback)] = crate::calls![
 
 /// The position of a channel's number, from 1.
 fn position(port: &Port, js: Js, c: Value) -> Result<usize, Error> {
-    let c = port.u32(js, c)? as usize;
+    known(port, port.u32(js, c)?)
+}
+
+/// As [`position`], of the number that the state buffer says.
+#[inline]
+fn told_position(port: &Port) -> Result<usize, Error> {
+    known(port, port.state.told_word(at::HANDLE))
+}
+
+#[inline]
+fn known(port: &Port, c: u32) -> Result<usize, Error> {
+    let c = c as usize;
     match &port.live {
         Some(live) if (1..=live.channels.len()).contains(&c) => Ok(c - 1),
         Some(_) => Err(Error::about(Code::InvalidArgument, "no such channel", c as u64)),
@@ -86,17 +100,30 @@ fn refused(port: &mut Port, fault: Fault) -> Outcome {
 const FULL: Fault = Fault::Error(Error::new(Code::ChannelFull, "the channel is full"));
 
 #[inline]
-fn put(port: &mut Port, js: Js, [c, value, wire]: [Value; 3]) -> Outcome {
-    let c = position(port, js, c)?;
+fn put(port: &mut Port, js: Js, [value]: [Value; 1]) -> Outcome {
+    let c = told_position(port)?;
+    let bytes = port.state.told_word(at::WIRE) as usize;
     let Parts { live, staging, text, .. } = port.parts()?;
     let cell = match Input::of(js, value, text)? {
         Input::Cell(cell) => cell,
         Input::Text => live.ctx.build(|m| text.build(m))?,
         Input::Staged => {
-            let wire = staging.read(js.as_u32(wire).unwrap_or(0) as usize)?;
+            let wire = staging.read(bytes)?;
             live.build(|m, resolve| graph::build(m, wire, resolve))?
         }
     };
+    put_built(port, js, c, cell)
+}
+
+fn put_number(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    let c = told_position(port)?;
+    let cell = Cell::number(port.state.told_number(at::VALUE));
+    put_built(port, js, c, cell)
+}
+
+#[inline]
+fn put_built(port: &mut Port, js: Js, c: usize, cell: Cell) -> Outcome {
+    let live = port.live()?;
     match put_cell(live, c, cell) {
         Ok(()) if cell.is_identity() => deliver_live(port, js, cell),
         Ok(()) => Ok(Value::NOTHING),
@@ -128,8 +155,8 @@ fn deliver_live(port: &mut Port, js: Js, cell: Cell) -> Outcome {
     deliver(port, js, found)
 }
 
-fn take(port: &mut Port, js: Js, [c]: [Value; 1]) -> Outcome {
-    let c = position(port, js, c)?;
+fn take(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    let c = told_position(port)?;
     let taken = port.live()?.run_on(c, |channel, ctx, pins, out| {
         channel.try_take(ctx, |m, guard, cell| {
             pins.start();
@@ -153,7 +180,7 @@ fn peek(port: &mut Port, js: Js, [c]: [Value; 1]) -> Outcome {
 #[inline]
 fn give(port: &mut Port, js: Js, message: Result<Option<Cell>, Fault>) -> Outcome {
     match message {
-        Ok(Some(found)) => deliver(port, js, found),
+        Ok(Some(found)) => deliver_by_state(port, js, found),
         Ok(None) => {
             port.state.status(Status::Again);
             Ok(Value::NOTHING)
@@ -179,6 +206,9 @@ fn take_many(port: &mut Port, js: Js, [c, max]: [Value; 2]) -> Outcome {
         out.extend_from_slice(&[0; COUNT]);
         let load = |m: &mut dyn Mem, guard: Guard, cell: Cell| -> Res<Loaded> {
             let start = out.len();
+            if Writer(out).immediate(cell) {
+                return Ok(Loaded { wire: start..out.len(), handles: Vec::new() });
+            }
             let (written, handles) = pins.track(|pins| convert::write(m, guard, cell, pins, out));
             written.map(|()| Loaded { wire: start..out.len(), handles })
         };
@@ -233,15 +263,67 @@ fn is_closed(port: &mut Port, js: Js, [c]: [Value; 1]) -> Outcome {
     Ok(js.boolean(closed))
 }
 
+/// Puts what staging holds, as much of it as there is room for. What is left waits as a batch if `keep`, else it is
+/// given up.
+fn put_many(port: &mut Port, js: Js, [c, wire, keep]: [Value; 3]) -> Outcome {
+    let (c, wire) = (position(port, js, c)?, port.u32(js, wire)?);
+    let keep = js.as_bool(keep).unwrap_or(false);
+    let Parts { live, staging, .. } = port.parts()?;
+    let wire = staging.read(wire as usize)?;
+    let put = if live.channels[c].is_lifo() {
+        // what goes in there adopts all that was built
+        let mut batch = Batch::build(live, wire)?;
+        let Live { channels, ctx, .. } = &mut *live;
+        match channels[c].put_many(ctx, batch.left()) {
+            Ok(n) => batch.done(live, n).map(|left| (n, left.then_some(batch))),
+            Err(fault) => batch.discard(live).and(Err(fault)),
+        }
+    } else {
+        let cells = live.build(|m, resolve| graph::build_all(m, wire, resolve))?;
+        let Live { channels, ctx, .. } = &mut *live;
+        match channels[c].offer(ctx, &cells) {
+            Ok(n) if n == cells.len() => {
+                ctx.adopt();
+                Ok((n, None))
+            }
+            Ok(n) => {
+                let left = Batch::of(live, cells[n..].to_vec());
+                live.ctx.adopt();
+                match left {
+                    Ok(batch) => Ok((n, Some(batch))),
+                    // no room for handles: what has gone in has gone in, the rest is garbage
+                    Err(_) if n > 0 && !keep => Ok((n, None)),
+                    Err(fault) => Err(fault),
+                }
+            }
+            Err(fault) => {
+                ctx.discard();
+                Err(fault)
+            }
+        }
+    };
+    let (n, left) = match put {
+        Ok(put) => put,
+        Err(fault) => return refused(port, fault),
+    };
+    let number = match left {
+        Some(batch) if keep => live.enter_batch(batch),
+        Some(batch) => batch.discard(live).map(|()| 0)?,
+        None => 0,
+    };
+    if n == 0 {
+        port.state.status(Status::Again);
+    }
+    port.state.number(at::VALUE, number as f64);
+    Ok(js.number(n as f64))
+}
+
 fn batch_build(port: &mut Port, js: Js, [wire]: [Value; 1]) -> Outcome {
     let wire = port.u32(js, wire)?;
     let Parts { live, staging, .. } = port.parts()?;
     let wire = staging.read(wire as usize)?;
     let batch = Batch::build(live, wire)?;
-    let number = live.next_batch;
-    live.next_batch += 1;
-    live.batches.insert(number, batch);
-    Ok(js.number(number as f64))
+    Ok(js.number(live.enter_batch(batch) as f64))
 }
 
 fn batch_put(port: &mut Port, js: Js, [c, batch]: [Value; 2]) -> Outcome {

@@ -5,7 +5,7 @@ use coheap_heap::{stats, verify};
 
 use crate::deaths::{self, DeathWatch};
 use crate::js::{Js, Type, Value};
-use crate::port::{Callback, Outcome, Port};
+use crate::port::{Callback, Outcome, Port, at};
 use crate::waiter::Waiter;
 
 /// See `js/port.ts`.
@@ -28,7 +28,9 @@ pub const CALLS: &[(&std::ffi::CStr, Callback)] = crate::calls![
 
 fn staging(port: &mut Port, js: Js, [min]: [Value; 1]) -> Outcome {
     let min = port.u32(js, min)?;
-    Ok(port.staging.at_least(js, min as usize)?)
+    let buffer = port.staging.at_least(js, min as usize)?;
+    port.state.word(at::STAGING, port.staging.generation());
+    Ok(buffer)
 }
 
 fn window(port: &mut Port, js: Js, [index]: [Value; 1]) -> Outcome {

@@ -262,6 +262,7 @@ pub fn deliver_wire(js: Js, state: &mut State, staging: &mut Staging, out: &mut 
     let len = u32::try_from(out.len())
         .map_err(|_| Error::about(Code::InvalidArgument, "more than 4 GiB in one value", out.len() as u64))?;
     staging.write(js, out)?;
+    state.word(at::STAGING, staging.generation());
     if out.capacity() > KEEP {
         *out = Vec::new();
     }

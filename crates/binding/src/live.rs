@@ -334,6 +334,14 @@ impl Live {
         }
     }
 
+    /// Keeps a batch under a number of its own.
+    pub fn enter_batch(&mut self, batch: Batch) -> u64 {
+        let number = self.next_batch;
+        self.next_batch += 1;
+        self.batches.insert(number, batch);
+        number
+    }
+
     /// Leaves the heap. Views of its bytes become empty: nothing of it is pinned from here on.
     pub fn leave(mut self: Box<Self>, js: Option<Js>) {
         if let Some(waiter) = self.waiter.take() {

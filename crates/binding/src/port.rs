@@ -38,7 +38,7 @@ const STATE_BYTES: usize = 256;
 
 /// Where the state buffer has the numbers of the hottest calls: see `js/port.ts`.
 pub mod at {
-    /// `state`: a handle.
+    /// `state`: a handle, or a channel's number.
     pub const HANDLE: usize = 16;
     /// `state`: a shape word.
     pub const SHAPE: usize = 17;
@@ -52,6 +52,8 @@ pub mod at {
     pub const MAX_HOLD: usize = 21;
     /// `state`: a callback's transaction is to begin with the next call, whichever it is.
     pub const BEGIN: usize = 22;
+    /// `state`: the number of the staging buffer.
+    pub const STAGING: usize = 63;
     /// `nums`: a value, in or out.
     pub const VALUE: usize = 12;
     /// `nums`: a transaction.

@@ -18,25 +18,40 @@ pub struct Staging {
     buffer: Option<Ref>,
     bytes: *mut u8,
     len: usize,
+    /// Which buffer it is, so that TypeScript asks for it only when there is a new one; never 0.
+    generation: u32,
 }
 
 impl Staging {
     /// The first buffer.
     pub fn new(js: Js) -> Result<Staging, Error> {
         let (bytes, len, buffer) = allocate(js, SMALL)?;
-        Ok(Staging { buffer: Some(buffer), bytes, len })
+        Ok(Staging { buffer: Some(buffer), bytes, len, generation: 1 })
     }
 
     /// The ArrayBuffer, with at least `min` bytes. Its content is kept only if it need not grow.
     pub fn at_least(&mut self, js: Js, min: usize) -> Result<Value, Error> {
-        let mut buffer = self.buffer.ok_or(Error::new(Code::Closed, "the heap is closed"))?;
-        if min > self.len || self.len > LARGE && min <= SMALL {
-            let (bytes, len, grown) = allocate(js, min.next_multiple_of(SMALL))?;
-            js.delete_reference(buffer);
-            (self.bytes, self.len, self.buffer) = (bytes, len, Some(grown));
-            buffer = grown;
-        }
+        let buffer = self.ensure(js, min)?;
         js.dereference(buffer).ok_or(Error::new(Code::Closed, "the thread is ending"))
+    }
+
+    #[inline]
+    fn ensure(&mut self, js: Js, min: usize) -> Result<Ref, Error> {
+        let buffer = self.buffer.ok_or(Error::new(Code::Closed, "the heap is closed"))?;
+        if min <= self.len && (self.len <= LARGE || min > SMALL) {
+            return Ok(buffer);
+        }
+        let (bytes, len, grown) = allocate(js, min.next_multiple_of(SMALL))?;
+        js.delete_reference(buffer);
+        (self.bytes, self.len, self.buffer) = (bytes, len, Some(grown));
+        self.generation = self.generation.wrapping_add(1).max(1);
+        Ok(grown)
+    }
+
+    /// Changes with the buffer.
+    #[inline]
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// The first `len` bytes, as TypeScript wrote them.
@@ -51,7 +66,7 @@ impl Staging {
 
     /// Puts `wire` into the buffer for TypeScript to read.
     pub fn write(&mut self, js: Js, wire: &[u8]) -> Result<(), Error> {
-        self.at_least(js, wire.len())?;
+        self.ensure(js, wire.len())?;
         // SAFETY: there is room, and `wire` is not in the buffer: `&mut self` excludes a slice of `read`.
         unsafe { std::ptr::copy_nonoverlapping(wire.as_ptr(), self.bytes, wire.len()) };
         Ok(())

@@ -73,7 +73,7 @@ pub mod kind {
     pub const RING: u8 = 49;
     pub const STACK: u8 = 50;
     pub const DELIVERIES: u8 = 51;
-    pub const ENVELOPE: u8 = 52; // a message that is not an identity: word 2 is its cell
+    pub const ENVELOPE: u8 = 52; // a message that is no block: word 2 is its cell
 }
 
 impl Cell {

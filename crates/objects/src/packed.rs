@@ -56,15 +56,20 @@ pub(crate) fn head<M: Mem + ?Sized>(m: &mut M, guard: Guard, at: Off) -> Res<(u8
     Ok((word as u8, refs, bytes))
 }
 
+/// Where reference `i` stands; the content begins where one more would.
+pub(crate) fn reference(at: Off, i: u64) -> Off {
+    at + 24 + i * 8
+}
+
 /// Copies a packed value out, under the guard of the cell that refers to it.
 pub fn load<M: Mem + ?Sized>(m: &mut M, guard: Guard, cell: Cell) -> Res<Packed> {
     let at = cell.offset();
     let (what, count, bytes) = head(m, guard, at)?;
     let mut refs = Vec::new();
     for i in 0..count {
-        refs.push(Cell(m.load64(guard, at + 24 + i * 8)?));
+        refs.push(Cell(m.load64(guard, reference(at, i))?));
     }
     let mut content = vec![0; bytes as usize];
-    m.load_bytes(guard, at + 24 + count * 8, &mut content)?;
+    m.load_bytes(guard, reference(at, count), &mut content)?;
     Ok(Packed { what, refs, content })
 }

@@ -153,7 +153,12 @@ impl<'a> Reader<'a> {
     pub fn position(&self) -> usize {
         self.at
     }
+    /// Goes back to an earlier [`Reader::position`].
+    pub fn rewind(&mut self, position: usize) {
+        self.at = position.min(self.at);
+    }
     /// The next `n` bytes.
+    #[inline]
     pub fn take(&mut self, n: u64) -> Res<&'a [u8]> {
         if n > self.left() as u64 {
             return Err(malformed("a wire that ends too early", self.at));
@@ -162,10 +167,15 @@ impl<'a> Reader<'a> {
         self.at += n as usize;
         Ok(bytes)
     }
+    #[inline]
     fn array<const N: usize>(&mut self) -> Res<[u8; N]> {
-        let mut out = [0; N];
-        out.copy_from_slice(self.take(N as u64)?);
-        Ok(out)
+        match self.bytes[self.at..].first_chunk() {
+            Some(&array) => {
+                self.at += N;
+                Ok(array)
+            }
+            None => Err(malformed("a wire that ends too early", self.at)),
+        }
     }
     /// A byte.
     pub fn u8(&mut self) -> Res<u8> {
@@ -197,6 +207,7 @@ impl<'a> Reader<'a> {
         }
     }
     /// The head of the next value.
+    #[inline]
     pub fn item(&mut self) -> Res<Item<'a>> {
         let at = self.at;
         let tag = self.u8()?;
@@ -296,31 +307,33 @@ impl Writer<'_> {
         self.0.extend_from_slice(&x.to_le_bytes());
     }
     /// A number: 6 if it is an integer of 32 bits (and not -0), else 5.
+    #[inline]
     pub fn number(&mut self, x: f64) {
         let int = x as i32;
         if (int as f64).to_bits() == x.to_bits() {
-            self.u8(tag::I32);
-            self.u32(int as u32);
+            let mut bytes = [tag::I32; 5];
+            bytes[1..].copy_from_slice(&int.to_le_bytes());
+            self.0.extend_from_slice(&bytes);
         } else {
-            self.u8(tag::F64);
-            self.u64(x.to_bits());
+            let mut bytes = [tag::F64; 9];
+            bytes[1..].copy_from_slice(&x.to_le_bytes());
+            self.0.extend_from_slice(&bytes);
         }
     }
     /// A number or an immediate; false for any other cell.
+    #[inline]
     pub fn immediate(&mut self, cell: Cell) -> bool {
+        if let Some(x) = cell.as_number() {
+            self.number(x);
+            return true;
+        }
         let tag = match cell {
             Cell::UNDEFINED => tag::UNDEFINED,
             Cell::NULL => tag::NULL,
             Cell::FALSE => tag::FALSE,
             Cell::TRUE => tag::TRUE,
             Cell::HOLE => tag::HOLE,
-            _ => match cell.as_number() {
-                Some(x) => {
-                    self.number(x);
-                    return true;
-                }
-                None => return false,
-            },
+            _ => return false,
         };
         self.u8(tag);
         true

@@ -169,6 +169,16 @@ impl Channel {
     /// still the caller's. Blocks that were built ahead ([`Ctx::build`]) are adopted if at least one went in: so
     /// build only what fits, or build anew.
     pub fn put_many(&self, ctx: &mut Ctx, cells: &[Cell]) -> Res<usize> {
+        let n = self.offer(ctx, cells)?;
+        if n > 0 {
+            ctx.adopt();
+        }
+        Ok(n)
+    }
+
+    /// As [`Channel::put_many`], but the blocks that were built ahead stay pending: the caller sees to the handles of those
+    /// that have not gone in, and then adopts. Not on a LIFO channel, where they are adopted with the first that goes in.
+    pub fn offer(&self, ctx: &mut Ctx, cells: &[Cell]) -> Res<usize> {
         if cells.is_empty() {
             return Ok(0);
         }
@@ -179,9 +189,7 @@ impl Channel {
         } else {
             self.single(ctx, |fifo| Ok(fifo.put_many(cells)?))?
         };
-        if n > 0 {
-            ctx.adopt();
-        } else if put == Put::Closed || put == Put::Full && self.record()?.sealed.load(SeqCst) != 0 {
+        if n == 0 && (put == Put::Closed || put == Put::Full && self.record()?.sealed.load(SeqCst) != 0) {
             // full and closed: no room will come. SeqCst pairs with the store in `close`, which rings after it.
             return Err(closed());
         }

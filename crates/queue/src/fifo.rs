@@ -2,8 +2,8 @@
 //!
 //! | operation | steps | killed between them |
 //! | --- | --- | --- |
-//! | put | envelope · EMPTY → FULL | garbage · done |
-//! | put several | status DIRECT · envelopes, EMPTY → PUTTING each · status COMMITTED · → FULL each · IDLE | none of them, tombstones · all of them |
+//! | put | envelope, if the message is no block · EMPTY → FULL | garbage · done |
+//! | put several | status DIRECT · envelope, EMPTY → PUTTING each · status COMMITTED · → FULL each · IDLE | none of them, tombstones · all of them |
 //! | take | DIRECT · FULL → TAKEN · load · → consumed · free · IDLE | back to FULL · taken |
 //! | take several | DIRECT · FULL → TAKEN each · load · COMMITTED · → consumed each · free · IDLE | all back · taken |
 //!
@@ -20,7 +20,7 @@ use coheap_txn::{Fault, Guard, Mem, Res};
 use crate::hand::{Hand, Putter, free_message};
 use crate::judge::{self, Settled, Verdict};
 use crate::layout::{ChannelRecord, UNBOUNDED};
-use crate::message::{Content, Message};
+use crate::message::{Content, Message, is_block};
 use crate::rings::{Claim, Cursor, Look, Place, Rings, Woken};
 use crate::word::{Owner, SlotWord, State};
 
@@ -161,7 +161,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         if let Err(error) = end {
             for (place, cell) in claimed.iter().zip(cells) {
                 self.rings.withdraw(place);
-                if !cell.is_identity() {
+                if !is_block(*cell) {
                     self.hand.free(place.word.block())?;
                 }
             }

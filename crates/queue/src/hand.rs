@@ -7,7 +7,7 @@ use coheap_segment::word::Word1;
 use coheap_segment::{Off, Result, Segment};
 
 use crate::layout::{RingRecord, ring_bytes};
-use crate::message::{ENVELOPE_BYTES, ENVELOPE_CELL, Message};
+use crate::message::{ENVELOPE_BYTES, ENVELOPE_CELL, Message, is_block};
 use crate::rings::Supply;
 use crate::word::{Owner, SlotWord};
 
@@ -75,9 +75,10 @@ pub(crate) fn finish(seg: &Segment, at: Off, kind: u8, flags: u8, low: u32) -> R
     Ok(())
 }
 
-/// The block of a message: the identity itself, or a fresh envelope.
+/// The block of a message: the one that the cell refers to, or a fresh envelope.
+#[inline]
 pub(crate) fn wrap(hand: &mut impl Hand, cell: Cell) -> Result<Off> {
-    if cell.is_identity() {
+    if is_block(cell) {
         return Ok(cell.offset());
     }
     let at = hand.alloc(ENVELOPE_BYTES)?;
@@ -97,16 +98,10 @@ pub(crate) fn ring(hand: &mut impl Hand, places: u64) -> Result<Off> {
     Ok(at)
 }
 
-/// Frees what the taker of a message frees: the envelope first, so that who still reads the content under it can
-/// tell.
+/// Frees what the taker of a message frees.
+#[inline]
 pub(crate) fn free_message(hand: &mut impl Hand, message: &Message) -> Result<()> {
-    if message.envelope != 0 {
-        hand.free(message.envelope)?;
-        if let Some(content) = message.content() {
-            hand.free(content)?;
-        }
-    }
-    Ok(())
+    if message.freed == 0 { Ok(()) } else { hand.free(message.freed) }
 }
 
 /// A putter of one cell.
@@ -121,9 +116,9 @@ pub(crate) struct Putter<'h, H: Hand> {
 }
 
 impl<H: Hand> Putter<'_, H> {
-    /// The message has not gone in: an envelope that was made for it is freed, its content not.
+    /// The message has not gone in: an envelope that was made for it is freed, a block of the caller's is not.
     pub fn discard(&mut self) -> Result<()> {
-        if self.block != 0 && !self.cell.is_identity() {
+        if self.block != 0 && !is_block(self.cell) {
             self.hand.free(self.block)?;
         }
         self.block = 0;

@@ -1,15 +1,16 @@
-//! What travels: an identity as it is, anything else in an envelope.
+//! What travels: a block as it is, anything else in an envelope.
 //!
-//! The word of a place holds the offset of a block. For a live object that is the object. A number, a string or
-//! another by-value cell stands in an *envelope*, a block of kind ENVELOPE whose word 2 is the cell; its taker
-//! frees the envelope, and the by-value block that the cell alone refers to.
+//! The word of a place holds the offset of a block. For a live object that is the object, for a by-value block (a long
+//! string, a frozen object) that block, to which the place is the one that refers. A number or another cell that is
+//! complete in itself stands in an *envelope*, a block of kind ENVELOPE whose word 2 is the cell. Its taker frees
+//! the by-value block or the envelope.
 
 use std::sync::atomic::Ordering;
 
 use coheap_objects::{Cell, Tag, kind};
 use coheap_segment::word::Word1;
 use coheap_segment::{Code, Error, Off, Result, Segment};
-use coheap_txn::{Block, Fault, Guard, Mem, Res};
+use coheap_txn::{Block, Fault, Guard, Mem, Res, copy_out};
 
 /// Bytes of an envelope.
 pub(crate) const ENVELOPE_BYTES: u64 = 24;
@@ -20,8 +21,14 @@ pub(crate) const ENVELOPE_CELL: u64 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub cell: Cell,
-    /// The envelope, 0 for an identity.
-    pub envelope: Off,
+    /// What its taker frees: the by-value block or the envelope; 0 for an identity.
+    pub freed: Off,
+}
+
+/// True for a cell that refers to a block: that block is the message.
+#[inline]
+pub(crate) fn is_block(cell: Cell) -> bool {
+    cell.is_identity() || cell.is_by_value_block()
 }
 
 impl Message {
@@ -33,9 +40,16 @@ impl Message {
         let kind = Word1(seg.word(block + 8)?.load(Ordering::Relaxed)).kind();
         if kind == kind::ENVELOPE {
             let cell = Cell(seg.word(block + ENVELOPE_CELL)?.load(Ordering::Relaxed));
-            return Ok(Message { cell, envelope: block });
+            if is_block(cell) {
+                return Err(Error::corrupt("an envelope around a block", block));
+            }
+            return Ok(Message { cell, freed: block });
         }
         let tag = match kind {
+            kind::STRING => Tag::String,
+            kind::BIGINT => Tag::BigInt,
+            kind::PACKED => Tag::Packed,
+            kind::SYMBOL => Tag::Symbol,
             kind::RECORD => Tag::Record,
             kind::ARRAY => Tag::Array,
             kind::MAP => Tag::Map,
@@ -44,12 +58,8 @@ impl Message {
             kind::VIEW => Tag::View,
             _ => return Err(Error::corrupt("a message that is none", block)),
         };
-        Ok(Message { cell: Cell::reference(tag, block), envelope: 0 })
-    }
-
-    /// The block to be freed besides the envelope, by whoever has taken the message.
-    pub fn content(&self) -> Option<Off> {
-        self.cell.is_by_value_block().then(|| self.cell.offset())
+        let cell = Cell::reference(tag, block);
+        Ok(Message { cell, freed: if cell.is_identity() { 0 } else { block } })
     }
 }
 
@@ -89,6 +99,9 @@ impl Mem for Content<'_> {
     }
     fn alloc(&mut self, _: u64) -> Res<Block> {
         Err(READ_ONLY)
+    }
+    fn load_bytes(&mut self, _: Guard, at: Off, out: &mut [u8]) -> Res<()> {
+        Ok(copy_out(self.seg, at, out)?)
     }
     fn init64(&mut self, _: Off, _: u64) {}
     fn finish(&mut self, _: Off, _: u8, _: u8, _: u32) {}

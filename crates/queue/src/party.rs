@@ -25,7 +25,7 @@ use crate::channel::Channel;
 use crate::fifo::{Fifo, HESITATION, Put, Take};
 use crate::hand::{Hand, Putter, free_message};
 use crate::judge::{self, Settled, Verdict};
-use crate::message::{Content, Message};
+use crate::message::{Content, Message, is_block};
 use crate::rings::{Claim, Cursor, Look, Place, Woken};
 use crate::word::{Owner, SlotWord, State};
 
@@ -412,7 +412,7 @@ impl Part {
         for claimed in &self.claims {
             Self::settle(fifo.seg, claimed.at, claimed.word, claimed.word.consumed());
             fifo.rings.note_hole(claimed.pos);
-            if !claimed.cell.is_identity() {
+            if !is_block(claimed.cell) {
                 Hand::free(fifo.hand, claimed.word.block())?;
             }
         }

@@ -13,8 +13,8 @@ use crate::layout::at;
 use crate::rings::{Place, Rings};
 use crate::word::State;
 
-/// Calls `f` with every message of every channel, those that somebody is putting or taking too: a live object or an
-/// envelope as its block, on a stack its cell. Exact while nobody puts or takes. `ERR_COHEAP_CORRUPT` for a channel that
+/// Calls `f` with every message of every channel, those that somebody is putting or taking too: a live object, a
+/// by-value block or an envelope as its block, on a stack its cell. Exact while nobody puts or takes. `ERR_COHEAP_CORRUPT` for a channel that
 /// makes no sense.
 pub fn for_each_message(segment: &Arc<Segment>, f: &mut dyn FnMut(Reference)) -> Result<()> {
     directory::each(segment, |channel| {

@@ -76,7 +76,7 @@ impl SlotWord {
     pub const fn owner(self) -> Owner {
         Owner { slot: (self.0 >> 32 & 1023) as u16, tag: (self.0 >> 42 & 15) as u8 }
     }
-    /// The offset of the message: an identity, or an envelope.
+    /// The offset of the message: an identity, a by-value block, or an envelope.
     pub const fn block(self) -> Off {
         (self.0 & 0xffff_ffff) << 4
     }

@@ -67,6 +67,7 @@ pub use self::op::Op;
 pub use self::party::{Hand, Party};
 pub use self::recover::{Settle, bury, on_recovery, recover, sweep};
 pub use self::scope::{Parked, TxnId};
+pub use self::slot::copy_out;
 pub use self::snapshot::SnapshotMem;
 pub use self::transaction::{Blocker, TxnOptions};
 pub use self::txn_mem::TxnMem;

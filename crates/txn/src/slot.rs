@@ -238,22 +238,28 @@ pub(crate) fn init64(core: &Core, at: Off, value: u64) {
 
 /// Copies bytes out of shared memory, word by word: any of them may be written meanwhile. `at` may be odd.
 /// `ERR_COHEAP_CORRUPT` outside of the heap.
-pub(crate) fn copy_out(segment: &Segment, at: Off, out: &mut [u8]) -> Result<()> {
+pub fn copy_out(segment: &Segment, at: Off, out: &mut [u8]) -> Result<()> {
     let start = at & !7;
     let skip = (at - start) as usize;
     let end = start + (skip + out.len()).next_multiple_of(8) as u64;
     let words: *const AtomicU64 = segment.bytes(start, end - start)?.cast();
-    let mut done = 0;
-    let mut i = 0;
-    while done < out.len() {
-        // SAFETY: the whole range was checked to be allocated, the mapping is aligned to pages and `start` to 8, and an
-        // atomic may be written by another process at any time.
-        let word = unsafe { &*words.add(i) }.load(Relaxed).to_le_bytes();
-        let from = if i == 0 { skip } else { 0 };
-        let n = (8 - from).min(out.len() - done);
-        out[done..done + n].copy_from_slice(&word[from..from + n]);
-        done += n;
+    // SAFETY: the whole range was checked to be allocated, the mapping is aligned to pages and `start` to 8, and an
+    // atomic may be written by another process at any time. `i` stays below the number of words in the range.
+    let load = |i: usize| unsafe { &*words.add(i) }.load(Relaxed).to_le_bytes();
+    let first = if skip == 0 { 0 } else { (8 - skip).min(out.len()) };
+    let (head, rest) = out.split_at_mut(first);
+    if !head.is_empty() {
+        head.copy_from_slice(&load(0)[skip..skip + head.len()]);
+    }
+    let mut i = usize::from(skip != 0);
+    let mut whole = rest.chunks_exact_mut(8);
+    for eight in &mut whole {
+        eight.copy_from_slice(&load(i));
         i += 1;
+    }
+    let tail = whole.into_remainder();
+    if !tail.is_empty() {
+        tail.copy_from_slice(&load(i)[..tail.len()]);
     }
     Ok(())
 }
@@ -275,11 +281,16 @@ pub(crate) fn copy_in(segment: &Segment, at: Off, bytes: &[u8]) {
         Ok(words) if at.is_multiple_of(8) => words.cast_const().cast::<AtomicU64>(),
         _ => return debug_assert!(false, "fresh bytes outside of the heap: {at:#x}"),
     };
-    for (i, part) in bytes.chunks(8).enumerate() {
+    // SAFETY: as in `copy_out`.
+    let store = |i: usize, word| unsafe { &*words.add(i) }.store(u64::from_le_bytes(word), Relaxed);
+    let (whole, tail) = bytes.as_chunks::<8>();
+    for (i, &eight) in whole.iter().enumerate() {
+        store(i, eight);
+    }
+    if !tail.is_empty() {
         let mut word = [0; 8];
-        word[..part.len()].copy_from_slice(part);
-        // SAFETY: as in `copy_out`.
-        unsafe { &*words.add(i) }.store(u64::from_le_bytes(word), Relaxed);
+        word[..tail.len()].copy_from_slice(tail);
+        store(whole.len(), word);
     }
 }
 

@@ -35,17 +35,20 @@ fn write<M: Mem + ?Sized>(
         return Ok(());
     }
     if cell.tag() == Some(Tag::Packed) {
-        let packed = packed::load(m, guard, cell)?;
+        let at = cell.offset();
+        let (what, count, bytes) = packed::head(m, guard, at)?;
         let mut w = Writer(out);
         w.u8(tag::PACKED);
-        w.u8(packed.what);
-        w.u32(packed.refs.len() as u32);
-        for cell in packed.refs {
+        w.u8(what);
+        w.u32(count as u32);
+        for i in 0..count {
+            let cell = Cell(m.load64(guard, packed::reference(at, i))?);
             w.live(publish(cell.offset(), identity(cell)?)?);
         }
-        w.u32(packed.content.len() as u32);
-        w.0.extend_from_slice(&packed.content);
-        return Ok(());
+        w.u32(bytes as u32);
+        let start = w.0.len();
+        w.0.resize(start + bytes as usize, 0);
+        return m.load_bytes(guard, packed::reference(at, count), &mut w.0[start..]);
     }
     let handle = publish(cell.offset(), identity(cell)?)?;
     Writer(out).live(handle);

@@ -1,0 +1,49 @@
+/**
+ * What of an error is stored: the fields that errors have by nature, in the order of their bits in
+ * {@link ErrorField}, then its own enumerable properties.
+ */
+import { errorKind } from './classify.js'
+import { ERROR_KINDS, ErrorField } from './wire.js'
+
+/** The parts of one error. */
+export interface ErrorParts {
+  /** Its place in {@link ERROR_KINDS}. */
+  readonly kind: number
+  /** {@link ErrorField} bits. */
+  has: number
+  /** The values of the fields that it has. */
+  readonly fields: unknown[]
+  /** The names of these, then the string keys of its further properties. */
+  readonly keys: (string | symbol)[]
+}
+
+/** Takes an error apart. Runs getters of the user's: `stack` is one in some errors. */
+export function errorParts(error: Error): ErrorParts {
+  const parts: ErrorParts = { kind: errorKind(error), has: 0, fields: [], keys: [] }
+  const add = (bit: number, key: string, value: unknown): void => {
+    parts.has |= bit
+    parts.fields.push(value)
+    parts.keys.push(key)
+  }
+  const name: unknown = error.name
+  if (typeof name === 'string' && name !== ERROR_KINDS[parts.kind].prototype.name) {
+    add(ErrorField.NAME, 'name', name)
+    if (Object.prototype.propertyIsEnumerable.call(error, 'name')) parts.has |= ErrorField.NAME_SHOWN
+  }
+  const message: unknown = error.message
+  if (typeof message === 'string' && (message !== '' || Object.hasOwn(error, 'message'))) {
+    add(ErrorField.MESSAGE, 'message', message)
+  }
+  const stack: unknown = error.stack
+  if (typeof stack === 'string') add(ErrorField.STACK, 'stack', stack)
+  if (Object.hasOwn(error, 'cause')) add(ErrorField.CAUSE, 'cause', error.cause)
+  const aggregate = ERROR_KINDS[parts.kind] === AggregateError
+  if (aggregate) {
+    // a copy: the errors travel with the error, whatever else their array is
+    const errors = (error as AggregateError).errors as unknown
+    add(ErrorField.ERRORS, 'errors', Array.isArray(errors) ? Object.freeze(errors.slice()) : undefined)
+  }
+  const skip = new Set<string>(['name', 'message', 'stack', 'cause', ...(aggregate ? ['errors'] : [])])
+  for (const key of Object.keys(error)) if (!skip.has(key)) parts.keys.push(key)
+  return parts
+}

@@ -1,0 +1,111 @@
+/**
+ * The flat form of by-value objects: a frozen plain object whose members are numbers, strings, booleans, null or
+ * undefined. It is what most messages are, so it goes without the frames of the encoder and the decoder, and its keys
+ * are said by a shape of the heap wherever there is one: then neither the wire nor the block holds them.
+ *
+ * ```text
+ * 20 packed, what 6, u32 0 references, u32 bytes · 19 shaped object: u32 id 0, u32 shape word, u32 count, value*
+ * ```
+ */
+import { types } from 'node:util'
+import { PLAIN, type ClassInfo } from './classes.js'
+import { Packed, Wire, type Reader, type Writer } from './wire.js'
+import { collectionTargetOf } from './target.js'
+
+/** The most keys of an object whose keys a shape can say. */
+export const MOST_SHAPE_KEYS = 64
+
+const descriptor = Object.getOwnPropertyDescriptor
+const prototypeOf = Object.getPrototypeOf as (o: object) => object | null
+const ownKeys = Object.keys
+const ownSymbols = Object.getOwnPropertySymbols
+const isFrozen = Object.isFrozen
+const isProxy = types.isProxy
+
+/** Gives the shape word for keys in this order, or 0: there is none. */
+export type ShapeOf = (keys: readonly string[], info: ClassInfo) => number
+
+/** Writes objects in the flat form. */
+export class FlatWriter {
+  /** The keys of the object that was written last, and their shape: the next one is likely to have the same. */
+  private keys: readonly string[] = []
+  private shape = 0
+
+  constructor(
+    private readonly writer: Writer,
+    private readonly shapeOf: ShapeOf,
+  ) {}
+
+  /** Writes the object if that can be done in the flat form. False, and nothing is written, if it cannot. Runs no code of the user's. */
+  write(value: object): boolean {
+    // a Proxy first: whatever is asked of one may run its traps
+    if (isProxy(value) || prototypeOf(value) !== Object.prototype || !isFrozen(value)) return false
+    const names = ownKeys(value)
+    const n = names.length
+    if (n > MOST_SHAPE_KEYS || ownSymbols(value).length !== 0 || collectionTargetOf(value) !== undefined) return false
+    if (!sameKeys(this.keys, names)) {
+      this.shape = canBeFlat(names) ? this.shapeOf(names, PLAIN) : 0
+      this.keys = names
+    }
+    if (this.shape === 0) return false
+    const w = this.writer
+    const start = w.beginFlat(this.shape, n)
+    for (let i = 0; i < n; i++) {
+      const property = descriptor(value, names[i])
+      if (property === undefined || !this.member(property)) {
+        w.pos = start
+        return false
+      }
+    }
+    w.endFlat(start)
+    return true
+  }
+
+  /** Writes the value of a data property, if it is a simple one. An accessor has no value, and is none. */
+  private member(property: PropertyDescriptor): boolean {
+    const w = this.writer
+    const value: unknown = property.value
+    if (typeof value === 'number') w.number(value)
+    else if (typeof value === 'string') w.string(value)
+    else if (typeof value === 'boolean') w.tag(value ? Wire.TRUE : Wire.FALSE)
+    else if (value === null) w.tag(Wire.NULL)
+    else if (value === undefined && property.get === undefined && property.set === undefined) w.tag(Wire.UNDEFINED)
+    else return false
+    return true
+  }
+}
+
+/** True of keys that {@link readMembers} can set: all but `__proto__`, which would set the prototype. */
+export function canBeFlat(keys: readonly (string | symbol)[]): keys is readonly string[] {
+  return !keys.some((key) => typeof key === 'symbol' || key === '__proto__')
+}
+
+/** True if these are the same keys in the same order. */
+export function sameKeys(a: readonly string[], b: readonly string[]): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
+/** True if the packed content that comes next is an object in the flat form. */
+export function isFlat(r: Reader, what: number, references: number): boolean {
+  return what === Packed.OBJECT && references === 0 && r.peek(0) === Wire.SHAPED
+}
+
+/** The object of the flat form, not yet frozen. `keys` are those of its shape, see {@link canBeFlat}. */
+export function readMembers(r: Reader, keys: readonly string[]): object {
+  const object: Record<string, unknown> = {}
+  const n = keys.length
+  // a place in the code for each of the first keys: the engine remembers one key a place, and adds the
+  // properties of one kind of object in 12 ns, in a loop in 57 [3 keys, Node 20]
+  if (n > 0) object[keys[0]] = r.scalar()
+  if (n > 1) object[keys[1]] = r.scalar()
+  if (n > 2) object[keys[2]] = r.scalar()
+  if (n > 3) object[keys[3]] = r.scalar()
+  if (n > 4) object[keys[4]] = r.scalar()
+  if (n > 5) object[keys[5]] = r.scalar()
+  if (n > 6) object[keys[6]] = r.scalar()
+  if (n > 7) object[keys[7]] = r.scalar()
+  for (let i = 8; i < n; i++) object[keys[i]] = r.scalar()
+  return object
+}
