@@ -2,7 +2,7 @@
 import test from 'ava'
 import { Encoder } from '../dist/encode.js'
 import { Decoder } from '../dist/decode.js'
-import { Reader, Writer } from '../dist/wire.js'
+import { Reader, Wire, Writer } from '../dist/wire.js'
 
 const live = new Map()
 const byHandle = new Map()
@@ -15,8 +15,17 @@ function share(o) {
 const hooks = {
   handleOf: (v) => live.get(v) ?? 0,
   bufferHandle: () => 0,
-  shapeOf: () => 0,
+  // shapes as a heap has them: the same keys, the same word
+  shapeOf: (keys, info) => {
+    hooks.asked++
+    if (!hooks.shapes || info.prototype === null || keys.some((key) => /^\d/.test(key))) return 0
+    const known = shapes.findIndex((shape) => shape.length === keys.length && shape.every((key, i) => key === keys[i]))
+    return 100 + (known >= 0 ? known : shapes.push([...keys]) - 1)
+  },
+  shapes: false,
+  asked: 0,
 }
+const shapes = []
 function encoded(value) {
   const writer = new Writer((n) => new ArrayBuffer(Math.max(n, 16)))
   new Encoder(writer, hooks).encode(value)
@@ -26,7 +35,17 @@ function through(value) {
   const reader = new Reader()
   const bytes = encoded(value)
   reader.use(bytes, 0, bytes.byteLength)
-  const result = new Decoder(reader, (h) => byHandle.get(h)).value()
+  const result = new Decoder(
+    reader,
+    (h) => byHandle.get(h),
+    undefined,
+    (word) => {
+      // asking a heap moves what is being read
+      reader.detach()
+      new Uint8Array(bytes).fill(255)
+      return shapes[word - 100]
+    },
+  ).value()
   if (reader.pos !== bytes.byteLength) throw new Error('bytes left over')
   return result
 }
@@ -344,4 +363,106 @@ test('objects of another context are what they are here', async (t) => {
       a: [1, new Map([[1, new Set([2])]]), new Date(3), new Uint8Array([4])],
     },
   )
+})
+
+/** Runs `body` with an encoder that is told shapes. */
+function withShapes(body) {
+  hooks.shapes = true
+  try {
+    body()
+  } finally {
+    hooks.shapes = false
+  }
+}
+const freeze = Object.freeze
+
+test('frozen objects of simple members: the keys stand in a shape', (t) => {
+  withShapes(() => {
+    const members = { n: 1, d: -0, s: 'a small object', u: '\ud800Ω', t: true, f: false, z: null, v: undefined, e: '' }
+    for (const o of [
+      {},
+      { a: 1 },
+      members,
+      Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`k${i}`, i / 2])),
+    ]) {
+      const bytes = Buffer.from(encoded(freeze({ ...o })))
+      t.is(bytes[0], Wire.PACKED)
+      t.is(bytes[10], Wire.SHAPED)
+      const back = through(freeze({ ...o }))
+      t.deepEqual(back, o)
+      t.deepEqual(Object.keys(back), Object.keys(o))
+      t.true(Object.isFrozen(back))
+      t.throws(() => (back.a = 2), { code: 'ERR_COHEAP_READ_ONLY' })
+    }
+    t.true(Object.is(through(freeze({ d: -0 })).d, -0))
+    for (const n of [1, 12, 13, 14, 15, 16, 17, 33]) {
+      const s = Array.from({ length: n }, (_, i) => String.fromCharCode(200 + i)).join('')
+      t.is(through(freeze({ s })).s, s)
+    }
+  })
+})
+
+test('frozen objects that are not flat, and those of other keys in between', (t) => {
+  withShapes(() => {
+    const proto = freeze(JSON.parse('{"__proto__": 5, "a": 1}'))
+    const back = through(proto)
+    t.deepEqual(Reflect.ownKeys(back), ['__proto__', 'a'])
+    t.is(Object.getOwnPropertyDescriptor(back, '__proto__').value, 5)
+    t.is(Object.getPrototypeOf(back), Object.prototype)
+    t.deepEqual(through(freeze({ 7: 1, b: 2 })), { 7: 1, b: 2 })
+    const symbol = Symbol.for('s')
+    t.is(through(freeze({ a: 1, [symbol]: 2 }))[symbol], 2)
+    t.is(where(freeze({ a: 1, [Symbol('own')]: 2 })), '$[Symbol(own)]')
+    t.is(where(freeze({ a: 1, get b() { throw new Error('a getter was called') } })), '$.b') // prettier-ignore
+    t.is(where(freeze({ a: 1, set b(_) {} })), '$.b')
+    t.deepEqual(through(freeze(Object.defineProperty({ a: 1 }, 'hidden', { value: 2 }))), { a: 1 })
+    const member = share({ live: true })
+    const deep = through(freeze({ a: freeze([1, , freeze({ b: freeze({ member }) })]), c: freeze({ x: 1 }) }))
+    t.is(deep.a[2].b.member, member)
+    t.false(1 in deep.a)
+    t.true([deep, deep.a, deep.a[2], deep.a[2].b, deep.c].every(Object.isFrozen))
+    t.is(Object.getPrototypeOf(through(freeze(Object.create(null)))), null)
+    t.is(where(freeze({ a: 1, b: () => {} })), '$.b')
+    let traps = 0
+    const proxy = new Proxy(freeze({ a: 1 }), { ownKeys: (o) => (traps++, Reflect.ownKeys(o)) })
+    t.deepEqual(through(proxy), { a: 1 })
+    t.true(traps > 0)
+  })
+})
+
+test('the shape is asked for once in a run of like objects, and names the right keys after another', (t) => {
+  withShapes(() => {
+    const writer = new Writer((n) => new ArrayBuffer(Math.max(n, 16)))
+    const sut = new Encoder(writer, hooks)
+    hooks.asked = 0
+    const run = [1, 2, 3].map((a) => freeze({ a, b: 'x' }))
+    // keys of the same lengths and letters, which a cache by their bytes would mix up
+    const all = [...run, freeze({ ba: 1, ab: 2 }), freeze({ ab: 1, ba: 2 }), freeze({ ba: 3, ab: 4 }), ...run]
+    for (const o of all) {
+      sut.encode(o)
+      sut.reset()
+    }
+    t.is(hooks.asked, 5)
+    const reader = new Reader()
+    reader.use(writer.u8.buffer.slice(0, writer.pos), 0, writer.pos)
+    const decoder = new Decoder(reader, undefined, undefined, (word) => shapes[word - 100])
+    const back = all.map(() => decoder.value())
+    t.deepEqual(back, all)
+    t.deepEqual(back.map(Object.keys), all.map(Object.keys))
+  })
+})
+
+test('flat objects of no such shape, or of another number of keys, are refused', (t) => {
+  withShapes(() => {
+    const bytes = encoded(freeze({ p: 1, q: 2 }))
+    const read = (keys) => {
+      const reader = new Reader()
+      reader.use(bytes, 0, bytes.byteLength)
+      return () => new Decoder(reader, undefined, undefined, () => keys).value()
+    }
+    t.deepEqual(read(['p', 'q'])(), { p: 1, q: 2 })
+    t.throws(read(undefined), { code: 'ERR_COHEAP_CORRUPT' })
+    t.throws(read(['p']), { code: 'ERR_COHEAP_CORRUPT' })
+    t.throws(read(['p', 'q', 'r']), { code: 'ERR_COHEAP_CORRUPT' })
+  })
 })

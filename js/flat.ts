@@ -28,7 +28,7 @@ export type ShapeOf = (keys: readonly string[], info: ClassInfo) => number
 /** Writes objects in the flat form. */
 export class FlatWriter {
   /** The keys of the object that was written last, and their shape: the next one is likely to have the same. */
-  private keys: readonly string[] = []
+  private keys: readonly string[] | undefined
   private shape = 0
 
   constructor(
@@ -43,7 +43,7 @@ export class FlatWriter {
     const names = ownKeys(value)
     const n = names.length
     if (n > MOST_SHAPE_KEYS || ownSymbols(value).length !== 0 || collectionTargetOf(value) !== undefined) return false
-    if (!sameKeys(this.keys, names)) {
+    if (this.keys === undefined || !sameKeys(this.keys, names)) {
       this.shape = canBeFlat(names) ? this.shapeOf(names, PLAIN) : 0
       this.keys = names
     }

@@ -22,6 +22,8 @@ const { values: options } = parseArgs({
 const rounds = Number(options.rounds)
 const seconds = Number(options.seconds)
 const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1]
+/** The longest that one case may take, in milliseconds: many times what the slowest peer needs. */
+const LIMIT = 60_000 + 2000 * seconds
 const worker = fileURLToPath(new URL('worker.mjs', import.meta.url))
 
 const peers = {}
@@ -38,11 +40,17 @@ for (const name of PEERS.filter((name) => options.peers.split(',').includes(name
 async function run(test, name, peer) {
   const shared = await peer.setup(test)
   const children = test.roles.map((role, id) => fork(worker, [name], { serialization: 'advanced', env: { ...process.env, ROLE: role, ID: String(id) } }))
+  // a peer that has lost its other half may spin for ever
+  let late = false
+  const limit = setTimeout(() => {
+    late = true
+    for (const child of children) child.kill('SIGKILL')
+  }, LIMIT)
   try {
     const answers = await Promise.all(
       children.map(async (child) => {
         const failed = once(child, 'exit').then(([code, signal]) => {
-          throw new Error(`${name}: ${test.name}: a process ended early (${code ?? signal})`)
+          throw new Error(late ? `not done within ${LIMIT / 1000} s` : `a process ended early (${code ?? signal})`)
         })
         failed.catch(() => {})
         const message = async () => (await Promise.race([once(child, 'message'), failed]))[0]
@@ -66,7 +74,8 @@ async function run(test, name, peer) {
       if (child.connected) child.send('end')
     }
     await Promise.all(children.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')))
-    await peer.teardown?.(shared)
+    clearTimeout(limit)
+    await peer.teardown?.(shared, children.map((child) => child.pid))
   }
 }
 

@@ -14,7 +14,7 @@ function array(dir, name, options, create) {
 const objects = (dir, create) => array(dir, 'objects', { dimensions: [OBJECTS], doDataFill: create, dataFill: 1000 }, create)
 const map = (dir, create) => array(dir, 'map', { dimensions: [KEYS.length * 2], heapSize: 4 << 20, useMap: true }, create)
 // its queue neither waits nor wraps around: room for every message
-const queue = (dir, create) => array(dir, 'queue', { dimensions: [MESSAGES + 1], heapSize: 64 << 20, doDataFill: create, dataFill: 0 }, create)
+const queue = (dir, create) => array(dir, 'queue', { dimensions: [MESSAGES + 1], heapSize: 256 << 20, doDataFill: create, dataFill: 0 }, create)
 
 const transfer = ({ id, seconds, shared }) => {
   const accounts = objects(shared)
@@ -67,9 +67,10 @@ export default {
     for (let i = 0; i < OBJECTS; i++) sum += accounts.read(i)
     if (sum !== MONEY) throw new Error(`the sum is ${sum}`)
   },
-  teardown: (dir) => {
+  teardown: (dir, pids) => {
     rmSync(dir, { recursive: true, force: true })
-    rmSync(`/dev/shm/bench-ems-${process.pid}`, { force: true })
+    // a process that was killed has not removed its own
+    for (const pid of [process.pid, ...pids]) rmSync(`/dev/shm/bench-ems-${pid}`, { force: true })
   },
   leave: () => rmSync(`/dev/shm/bench-ems-${process.pid}`, { force: true }),
   cases: {
