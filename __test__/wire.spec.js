@@ -466,3 +466,10 @@ test('flat objects of no such shape, or of another number of keys, are refused',
     t.throws(read(['p', 'q', 'r']), { code: 'ERR_COHEAP_CORRUPT' })
   })
 })
+
+test('keys that fall on the same place of the cache of names stay apart', (t) => {
+  // equal in length, first, middle and last character, which is all that names the place
+  const names = ['axbyc', 'aybxc', 'azbzc', 'a\u00e9b\u00e9c']
+  const rows = names.map((name, i) => freeze({ [name]: i, [names[(i + 1) % 4]]: -i, next: freeze({ [name]: 'x' }) }))
+  for (let round = 0; round < 3; round++) t.deepEqual(through(freeze([...rows, ...rows])), [...rows, ...rows])
+})

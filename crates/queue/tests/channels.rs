@@ -160,7 +160,7 @@ fn capacity_is_respected_in_both_orders() {
 }
 
 #[test]
-fn by_value_messages_and_their_envelopes_are_freed_by_their_taker() {
+fn by_value_messages_and_envelopes_are_freed_by_their_taker() {
     both(|lifo| {
         let segment = segment();
         let (mut a, mut b) = (join(&segment), join(&segment));
@@ -179,6 +179,24 @@ fn by_value_messages_and_their_envelopes_are_freed_by_their_taker() {
             assert_eq!(*floor.get_or_insert(used), used);
         }
     });
+}
+
+#[test]
+fn a_by_value_message_stands_in_its_place_without_an_envelope() {
+    let segment = segment();
+    let mut ctx = join(&segment);
+    let sut = Channel::open(&mut ctx, "jobs", None, false).unwrap();
+    warm_up(&mut ctx);
+    let cell = build_bigint(&mut ctx, 7);
+    let used = coheap_slab::used(&segment);
+    assert!(sut.try_put(&mut ctx, cell).unwrap());
+    assert_eq!(coheap_slab::used(&segment), used);
+    let number = [Cell::number(1.0), Cell::number(2.0)];
+    assert_eq!(sut.put_many(&mut ctx, &number), Ok(2));
+    assert!(coheap_slab::used(&segment) > used);
+    assert_eq!(sut.try_take(&mut ctx, limb), Ok(Some(7)));
+    assert_eq!((take(&sut, &mut ctx), take(&sut, &mut ctx)), (Some(1.0), Some(2.0)));
+    assert!(coheap_slab::used(&segment) < used);
 }
 
 #[test]

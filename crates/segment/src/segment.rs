@@ -213,6 +213,20 @@ impl Segment {
         }
     }
 
+    /// Asks the processor for the cache line at `at`, which another one may have and which will be used soon. Does nothing
+    /// more, whatever `at` is.
+    #[inline]
+    pub fn prefetch(&self, at: Off) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a hint: nothing is loaded, and an address that is not mapped is no fault.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.base.wrapping_add(at as usize).cast::<i8>()) }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
     /// `len` bytes at `at` for byte-wise copies (blobs, strings), checked as [`Segment::word`].
     ///
     /// Another process may write them at any time: use only raw copies or atomics, never a slice.

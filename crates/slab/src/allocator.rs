@@ -223,6 +223,7 @@ impl Allocator {
             if owned.mask == 0 && !owned.word.is_null() {
                 // SAFETY: a bitmap word of a slab that was found to be allocated; the segment stays mapped.
                 owned.mask = bitmap::take(unsafe { &*owned.word }, owned.valid, 64);
+                fetch(&self.segment, class, owned);
             }
             if owned.mask != 0 {
                 cache.owned.swap(0, i);
@@ -423,6 +424,18 @@ impl Allocator {
         let released = runs::release(&directory, index);
         self.record().free_intent.store(0, Release);
         released.map(|_| true)
+    }
+}
+
+/// Fetches the heads of the next blocks ahead: those that came free here were last in the caches of whoever has freed them.
+fn fetch(segment: &Segment, class: u8, owned: &Owned) {
+    /// As many misses as a processor has under way at a time, or twice that.
+    const AHEAD: usize = 32;
+    let size = CLASSES[class as usize].size as u64;
+    let mut mask = owned.mask;
+    for _ in 0..AHEAD.min(mask.count_ones() as usize) {
+        segment.prefetch(owned.at + mask.trailing_zeros() as u64 * size);
+        mask &= mask - 1;
     }
 }
 
