@@ -73,6 +73,7 @@ await check('npm run test:types --silent')
 await counting('node models/run.mjs --small')
 await cargoTest('cargo test --workspace --no-fail-fast')
 for (const checker of ['loom', 'shuttle']) {
+  await check(`cargo clippy --quiet -p coheap-interleavings --features ${checker} --bin ${checker} -- -D warnings`)
   await counting(`cargo run --quiet -p coheap-interleavings --features ${checker} --bin ${checker} -- --small`)
 }
 if (built) await tap('npx ava --tap')

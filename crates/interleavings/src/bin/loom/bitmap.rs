@@ -95,10 +95,7 @@ fn free_beside_alloc() {
                 assert_eq!(a.free(first), Ok(true));
                 0
             }),
-            thread(move || {
-                let block = alloc(&mut b).at;
-                block
-            }),
+            thread(move || alloc(&mut b).at),
         ],
     );
     let taken = others.pop().expect("two");
@@ -114,19 +111,7 @@ fn two_take() {
     for at in full_slab(&segment) {
         assert_eq!(a.free(at), Ok(true));
     }
-    let blocks = together(
-        &segment,
-        vec![
-            thread(move || {
-                let block = alloc(&mut a).at;
-                block
-            }),
-            thread(move || {
-                let block = alloc(&mut b).at;
-                block
-            }),
-        ],
-    );
+    let blocks = together(&segment, vec![thread(move || alloc(&mut a).at), thread(move || alloc(&mut b).at)]);
     assert_ne!(blocks[0], blocks[1], "a block is handed out twice");
     assert_sound(&segment);
 }
@@ -173,10 +158,7 @@ fn settle_beside_free() {
                 assert_eq!(a.free(first), Ok(true));
                 0
             }),
-            thread(move || {
-                let block = alloc(&mut b).at;
-                block
-            }),
+            thread(move || alloc(&mut b).at),
         ],
     )[1];
     // a new slab is taken only when there is no room in those that are there

@@ -65,10 +65,7 @@ fn put_beside_take() {
                 assert!(put(&mut a, &to, 7));
                 None
             }),
-            thread(move || {
-                let taken = take(&mut b, &from);
-                taken
-            }),
+            thread(move || take(&mut b, &from)),
         ],
     )[1];
     let left = take(&mut c, &channel);
@@ -82,19 +79,8 @@ fn two_take() {
     let channel = channel(&mut a, 2);
     assert!(put(&mut a, &channel, 7));
     let (one, other) = (channel.clone(), channel.clone());
-    let taken = together(
-        &segment,
-        vec![
-            thread(move || {
-                let taken = take(&mut a, &one);
-                taken
-            }),
-            thread(move || {
-                let taken = take(&mut b, &other);
-                taken
-            }),
-        ],
-    );
+    let taken =
+        together(&segment, vec![thread(move || take(&mut a, &one)), thread(move || take(&mut b, &other))]);
     assert!(taken[0].is_some() != taken[1].is_some(), "taken by both or by nobody: {taken:?}");
 }
 
@@ -105,16 +91,7 @@ fn two_put() {
     let (one, other) = (channel.clone(), channel.clone());
     let put = together(
         &segment,
-        vec![
-            thread(move || {
-                let done = put(&mut a, &one, 1);
-                done
-            }),
-            thread(move || {
-                let done = put(&mut b, &other, 2);
-                done
-            }),
-        ],
+        vec![thread(move || put(&mut a, &one, 1)), thread(move || put(&mut b, &other, 2))],
     );
     let found = take(&mut c, &channel);
     assert!(put[0] != put[1], "room for one: {put:?}");

@@ -258,7 +258,7 @@ impl World {
         for slot in 1..=self.segment.plan().slots as u16 {
             let record = self.segment.slot(slot).expect("a slot");
             let status = StatusWord(record.status.load(SeqCst)).status();
-            let at_rest = status == Some(Status::Idle) && record.building.load(SeqCst) % 2 == 0;
+            let at_rest = status == Some(Status::Idle) && record.building.load(SeqCst).is_multiple_of(2);
             assert!(at_rest, "slot {slot} is left in the middle of something");
         }
         let violations = coheap_heap::verify::verify(&self.segment);
