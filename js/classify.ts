@@ -26,6 +26,16 @@ export function isIndex(key: string): boolean {
   return n !== 2 ** 32 - 1 && String(n) === key
 }
 
+/** True for a Proxy that has been revoked, or is over one. */
+export function isRevoked(proxy: object): boolean {
+  try {
+    isArray(proxy)
+    return false
+  } catch {
+    return true
+  }
+}
+
 /** True for an array that is no instance of a subclass. */
 export function isPlainArray(value: readonly unknown[]): boolean {
   const proto = prototypeOf(value)

@@ -10,12 +10,12 @@ import { types } from 'node:util'
 import { ClassInfo, CodecInfo, NULL, PLAIN, registeredAt } from './classes.js'
 import { fail } from './errors.js'
 import { fitting } from './fields.js'
-import { described, isIndex, isOf, isPlainArray, keySegment, unboxed } from './classify.js'
+import { described, isIndex, isOf, isPlainArray, isRevoked, keySegment, unboxed } from './classify.js'
 import { ARRAY, ERROR, MAP, OBJECT, REFERENCES, SET, segment, type Frame } from './place.js'
 import { FlatWriter, MOST_SHAPE_KEYS, sameKeys } from './flat.js'
 import { errorParts } from './error-parts.js'
 import { ObjectFlag, Packed, Wire, Writer } from './wire.js'
-import { BUFFER_KIND, classNameAt, kindOf, lengthOf } from './view-kinds.js'
+import { BUFFER_KIND, classNameAt, hasBytes, kindOf, lengthOf } from './view-kinds.js'
 
 /** What the encoder asks of the heap that it encodes for. */
 export interface EncodeHooks {
@@ -148,7 +148,10 @@ export class Encoder {
       return false
     }
     const proxy = types.isProxy(value)
-    if (proxy) this.detach()
+    if (proxy) {
+      this.detach()
+      if (isRevoked(value)) throw this.refuse('a revoked Proxy')
+    }
     if (isArray(value)) {
       if (!isPlainArray(value)) {
         const known = registeredAt(prototypeOf(value)!)
@@ -341,6 +344,7 @@ export class Encoder {
   private bytesView(value: ArrayBufferView, kind: number): boolean {
     const buffer = value.buffer
     if (!types.isArrayBuffer(buffer)) throw this.refuse('a view of a SharedArrayBuffer')
+    if (!hasBytes(value)) throw this.refuse('a view of a detached ArrayBuffer, or beyond the end of a resized one,')
     if (this.back(value)) return false
     const w = this.writer
     if (kind === BUFFER_KIND && this.hooks.bufferHandle(buffer, this.path) === 0) {
@@ -355,19 +359,10 @@ export class Encoder {
       w.raw(bytes)
       return false
     }
-    let offset: number
-    let length: number
-    try {
-      new Uint8Array(buffer)
-      offset = value.byteOffset
-      length = lengthOf(value)
-    } catch {
-      throw this.refuse('a view of a detached ArrayBuffer')
-    }
     w.tag32(Wire.VIEW, this.number(value))
     w.u8v(kind)
-    w.u64(offset)
-    w.u64(length)
+    w.u64(value.byteOffset)
+    w.u64(lengthOf(value))
     this.buffer(buffer)
     return false
   }

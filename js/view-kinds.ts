@@ -93,6 +93,20 @@ export function lengthOf(view: ArrayBufferView): number {
   return view instanceof DataView ? view.byteLength : (view as TypedArray).length
 }
 
+const keysOf = Uint8Array.prototype.keys
+
+/** False if its buffer is detached, or resized to end before the view does. */
+export function hasBytes(view: ArrayBufferView): boolean {
+  try {
+    // each throws for such a view; a typed array's `length` and `byteOffset` would be 0
+    if (view instanceof DataView) return view.byteLength >= 0
+    keysOf.call(view as Uint8Array)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** The number of a typed array's class, for `alloc`; -1 if it is none. */
 export function kindOfClass(Class: unknown): number {
   if (Class === Buffer) return BUFFER_KIND
