@@ -100,6 +100,42 @@ test('S7: the sender sees every change that the receiver makes to the message', 
   t.regex(output, /Ada has 5500 a month, Grace 9000\n$/)
 })
 
+for (const players of [2, 4]) {
+  test(`S6: ${players} processes take 1,000 turns each with one token`, async (t) => {
+    const { code, output } = await run('turns.mjs', players, 1000)
+    t.is(code, 0, output)
+    t.regex(
+      output,
+      new RegExp(`^${players * 1000} turns of ${players} processes: Shared \\[\n  'hello',\n  ${players * 2e6},`),
+    )
+    t.regex(output, /Shared \[ 8, 2, false \],\n  SharedMap\(2\) \{ 'world' => -6, 5 => 4 \}/)
+  })
+}
+
+test('S6: two processes take turns by transactions that wait for their turn', async (t) => {
+  const { code, output } = await run('turns.mjs', 2, 1000, 'retry')
+  t.is(code, 0, output)
+  t.regex(output, /^2000 turns of 2 processes: Shared \[\n  'hello',\n  4000000,/)
+})
+
+test('S8: 7,000 messages of seven shapes are equal and in order; what is by value leaves nothing', async (t) => {
+  const { code, output } = await run('seven-shapes.mjs')
+  t.is(code, 0, output)
+  t.is(output, '7000 messages of 7 shapes, all equal, in order\n3000 more of 3 shapes by value: 0 bytes more in use\n')
+})
+
+test('S9: processes compute in one memory, libraries over the same bytes too', async (t) => {
+  const { code, output } = await run('arrays-in-place.mjs', 4)
+  t.is(code, 0, output)
+  t.deepEqual(output.trim().split('\n'), [
+    // 270 × 37.5 − 30 × 15
+    '10 × 10 × 3: 30 on the diagonal, the sum is 9675',
+    '256 × 256: the product of 4 processes is the plain one, bit for bit',
+    'Arrow: apple 3, pear 4.5, fig 8',
+    'tensor: the sum is 15.5',
+  ])
+})
+
 test('the demo adds up real flights, and every number equals the plain pass', async (t) => {
   const { code, output } = await run('flights/main.mjs', '--rows', 150_000)
   t.is(code, 0, output)
