@@ -430,3 +430,18 @@ test.serial('two processes destroy the same object: one does, the other is told'
   await b.end()
   t.deepEqual(heap.verify(), [])
 })
+
+test('a destroyed object goes through a promise: what was done stays done', async (t) => {
+  const cases = [
+    [{ then: 1 }, (o) => o.a],
+    [[1], (o) => o[0]],
+    [Object.assign([], { then: 1 }), (o) => o.length],
+    [new Map(), (o) => o.get(1)],
+  ]
+  for (const [value, use] of cases) {
+    const o = heap.share(value)
+    heap.destroy(o)
+    t.is(await o, o)
+    t.throws(() => use(o), gone)
+  }
+})

@@ -41,27 +41,30 @@ test.serial('a column of an Arrow table is the shared array itself', async (t) =
   t.is(await peer.run(({ root }) => root.prices[1]), -1)
 })
 
-test.serial('an Arrow table of texts, dictionaries and nulls is read from its bytes in the heap, in place', async (t) => {
-  const table = arrow.tableFromArrays({
-    city: ['Berlin', null, 'Łódź', 'Berlin'],
-    n: Int32Array.of(1, 2, 3, 4),
-    big: BigInt64Array.of(1n, -1n, 2n ** 62n, 0n),
-  })
-  root.table = arrow.tableToIPC(table)
-  const here = arrow.tableFromIPC(root.table)
-  t.deepEqual(here.toArray().map(String), table.toArray().map(String))
-  const column = here.getChild('n').data[0].values
-  t.is(column.buffer, root.table.buffer)
-  t.true(isShared(column.buffer))
-  const theirs = await peer.run(({ root, keep: { arrow } }) => {
-    const table = arrow.tableFromIPC(root.table)
-    table.getChild('n').data[0].values[2] = 300
-    return table.toArray().map(String)
-  })
-  t.is(column[2], 300)
-  t.is(here.get(2).n, 300)
-  t.deepEqual(theirs, here.toArray().map(String))
-})
+test.serial(
+  'an Arrow table of texts, dictionaries and nulls is read from its bytes in the heap, in place',
+  async (t) => {
+    const table = arrow.tableFromArrays({
+      city: ['Berlin', null, 'Łódź', 'Berlin'],
+      n: Int32Array.of(1, 2, 3, 4),
+      big: BigInt64Array.of(1n, -1n, 2n ** 62n, 0n),
+    })
+    root.table = arrow.tableToIPC(table)
+    const here = arrow.tableFromIPC(root.table)
+    t.deepEqual(here.toArray().map(String), table.toArray().map(String))
+    const column = here.getChild('n').data[0].values
+    t.is(column.buffer, root.table.buffer)
+    t.true(isShared(column.buffer))
+    const theirs = await peer.run(({ root, keep: { arrow } }) => {
+      const table = arrow.tableFromIPC(root.table)
+      table.getChild('n').data[0].values[2] = 300
+      return table.toArray().map(String)
+    })
+    t.is(column[2], 300)
+    t.is(here.get(2).n, 300)
+    t.deepEqual(theirs, here.toArray().map(String))
+  },
+)
 
 test.serial('a tensor is over the shared array itself', async (t) => {
   const weights = (root.weights = heap.alloc(Float32Array, 6))

@@ -15,7 +15,7 @@ import { inspectArray, shownShort } from './inspect.js'
 import { Status, Tag } from './port.js'
 import { isDefaultDescriptor, setOnReceiver } from './record.js'
 import { UNKNOWN } from './shapes.js'
-import { unreadable } from './stand-in.js'
+import { thenOf, unreadable } from './stand-in.js'
 import { proxyTargetOf, targetOf, type Target } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
@@ -265,7 +265,7 @@ const handler = shownShort<ProxyHandler<Shared>>({
       }
       if (key === 'length') return lengthOf(t)
     }
-    const value = named(t, key)
+    const value = key === 'then' ? thenOf(() => named(t, key)) : named(t, key)
     if (value !== ABSENT) return value
     const inherited = Reflect.get(Array.prototype, key, receiver) as unknown
     const method = methods.get(key)

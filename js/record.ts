@@ -16,7 +16,7 @@ import { fitting } from './fields.js'
 import { inspectRecord, shownShort } from './inspect.js'
 import { In, Status, Tag } from './port.js'
 import { UNKNOWN, type Shape } from './shapes.js'
-import { unreadable } from './stand-in.js'
+import { thenOf, unreadable } from './stand-in.js'
 import { targetOf, type Target } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
@@ -256,7 +256,7 @@ const handler = shownShort<ProxyHandler<Shared>>({
         } else if (!shape.slots.has(key)) return inherited(t, key, receiver)
       }
     }
-    const value = ask(t, key)
+    const value = key === 'then' ? thenOf(() => ask(t, key)) : ask(t, key)
     return value === ABSENT ? inherited(t, key, receiver) : value
   },
 

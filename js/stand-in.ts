@@ -2,6 +2,7 @@
  * Stand-ins for members that cannot be read, where several are read at once: what is well can be used, and what is not
  * throws when it is. Read by itself, such a member throws at once.
  */
+import { CoheapError } from './errors.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
 
@@ -54,4 +55,17 @@ export function standIn(text: string, error: () => Error): object {
 export function refuseStandIn(value: object): void {
   const target = standIns.get(value)
   if (target !== undefined) throw target.error()
+}
+
+/**
+ * A property `then`, which a promise asks for in every object on its way through: a destroyed one has none. Else a put that
+ * has been done would be rejected when its message has been taken and destroyed meanwhile.
+ */
+export function thenOf(read: () => unknown): unknown {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof CoheapError && error.code === 'ERR_COHEAP_DESTROYED') return undefined
+    throw error
+  }
 }
