@@ -4,7 +4,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import Table from 'cli-table3'
 import { Command } from 'commander'
 
 const FLAGS = [[], ['--no-opt'], ['--maglev'], ['--always-turbofan']]
@@ -19,7 +18,6 @@ const opts = new Command('reads')
   .opts()
 
 const reader = fileURLToPath(new URL('reader.mjs', import.meta.url))
-const table = new Table({ head: ['Node.js', 'flags', 'reads', 'changes met', 's', 'M reads/s', 'faults'] })
 let failed = false
 
 for (const node of [process.execPath, ...opts.node]) {
@@ -37,11 +35,13 @@ for (const node of [process.execPath, ...opts.node]) {
     if (code !== 0) throw new Error(`${node} ${args.join(' ')} ended with ${code}: ${output}`)
     const { reads, changes, seconds, faults } = JSON.parse(output)
     const met = Object.values(changes).reduce((sum, n) => sum + n, 0)
-    const speed = (reads / seconds / 1e6).toFixed(1)
-    table.push([stdout.trim(), flags.join(' '), reads, met, seconds.toFixed(1), speed, faults.length])
-    for (const fault of faults) console.log(`${stdout.trim()} ${flags.join(' ')}: ${fault}`)
+    const who = [stdout.trim(), ...flags].join(' ')
+    const speed = (reads / seconds / 1e6).toFixed(2)
+    console.log(
+      `${who}: ${reads} reads in ${seconds.toFixed(1)} s, ${speed} M/s; ${met} changes met; ${faults.length} faults`,
+    )
+    for (const fault of faults) console.log(`  ${fault}`)
     failed ||= faults.length > 0
   }
 }
-console.log(table.toString())
 process.exitCode = failed ? 1 : 0
