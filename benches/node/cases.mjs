@@ -9,7 +9,7 @@ export const ENTRIES = 10_000
 /** Money in the bank at the start. */
 export const MONEY = OBJECTS * 1000
 /** Messages of one run: so many that starting and compiling is a small part of it. */
-export const MESSAGES = 1_000_000
+export const MESSAGES = 2_000_000
 
 const one = ['worker']
 const two = ['worker', 'worker']

@@ -12,9 +12,11 @@ const channel = (make, idOf, batch) => async ({ role, shared }) => {
   if (role === 'consumer') {
     const server = createServer().listen(path)
     await once(server, 'listening')
+    // from now on: the producer may be quicker than the start of the clock here
+    const connection = once(server, 'connection')
     return async () => {
       const start = performance.now()
-      const [socket] = await once(server, 'connection')
+      const [socket] = await connection
       let expected = 0
       let rest = ''
       socket.setEncoding('utf8')

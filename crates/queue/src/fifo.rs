@@ -2,7 +2,7 @@
 //!
 //! | operation | steps | killed between them |
 //! | --- | --- | --- |
-//! | put | envelope, if the message is no block · EMPTY → FULL | garbage · done |
+//! | put | envelope, if the message needs one · EMPTY → FULL | garbage · done |
 //! | put several | status DIRECT · envelope, EMPTY → PUTTING each · status COMMITTED · → FULL each · IDLE | none of them, tombstones · all of them |
 //! | take | DIRECT · FULL → TAKEN · load · → consumed · free · IDLE | back to FULL · taken |
 //! | take several | DIRECT · FULL → TAKEN each · load · COMMITTED · → consumed each · free · IDLE | all back · taken |
@@ -17,12 +17,12 @@ use coheap_segment::primitive::{Instant, fence, spin_loop};
 use coheap_segment::{Result, Segment};
 use coheap_txn::{Fault, Guard, Mem, Res};
 
-use crate::hand::{Hand, Putter, free_message};
+use crate::hand::{Hand, Putter, free_message, unwrap};
 use crate::judge::{self, Settled, Verdict};
 use crate::layout::{ChannelRecord, UNBOUNDED};
-use crate::message::{Content, Message, is_block};
+use crate::message::{Content, Message};
 use crate::rings::{Claim, Cursor, Look, Place, Rings, Woken};
-use crate::word::{Owner, SlotWord, State};
+use crate::word::{Owner, Payload, SlotWord, State};
 
 /// How long an undecided owner may hold up others.
 pub(crate) const HESITATION: Duration = Duration::from_micros(25);
@@ -99,7 +99,8 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
 
     /// Puts one message. On [`Put::Full`] and [`Put::Closed`] the cell's content is still the caller's.
     pub fn put(&mut self, cell: Cell) -> Result<Put> {
-        let mut putter = Putter { hand: &mut *self.hand, places: self.places, cell, owner: None, block: 0 };
+        let mut putter =
+            Putter { hand: &mut *self.hand, places: self.places, cell, owner: None, payload: Payload::NONE };
         let claim = self.rings.claim(0, &self.memory.head_seen, &mut putter);
         let put = match claim {
             Ok(Claim::At(_)) => {
@@ -127,8 +128,13 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         let mut end = Ok(Put::Done);
         for &cell in cells {
             let head_seen = &self.memory.head_seen;
-            let mut putter =
-                Putter { hand: &mut *self.hand, places: self.places, cell, owner: Some(owner), block: 0 };
+            let mut putter = Putter {
+                hand: &mut *self.hand,
+                places: self.places,
+                cell,
+                owner: Some(owner),
+                payload: Payload::NONE,
+            };
             let last = claimed.last();
             let easy = last.map_or(Ok(None), |last| self.rings.claim_after(last, head_seen, &mut putter));
             let claim = match easy {
@@ -161,9 +167,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         if let Err(error) = end {
             for (place, cell) in claimed.iter().zip(cells) {
                 self.rings.withdraw(place);
-                if !is_block(*cell) {
-                    self.hand.free(place.word.block())?;
-                }
+                unwrap(self.hand, *cell, place.word.payload())?;
             }
             self.hand.end();
             return Err(error);
@@ -274,8 +278,9 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         let taken = [place];
         let seg = self.seg;
         let undo = Undo { hand: &mut *self.hand, seg, taken: &taken, woken: &mut self.woken };
-        let message = Message::read(seg, place.word.block())?;
-        let value = load(&mut Content::new(seg), Guard(place.word.block()), message.cell)?;
+        let payload = place.word.payload();
+        let message = Message::read(seg, payload)?;
+        let value = load(&mut Content::new(seg), Guard(payload.offset()), message.cell)?;
         undo.disarm();
         self.consume(&place);
         let freed = free_message(self.hand, &message);
@@ -323,8 +328,9 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         let mut messages = Vec::with_capacity(taken.len());
         let mut values = Vec::with_capacity(taken.len());
         for place in &taken {
-            let message = Message::read(seg, place.word.block())?;
-            values.push(load(&mut Content::new(seg), Guard(place.word.block()), message.cell)?);
+            let payload = place.word.payload();
+            let message = Message::read(seg, payload)?;
+            values.push(load(&mut Content::new(seg), Guard(payload.offset()), message.cell)?);
             messages.push(message);
         }
         undo.disarm();
@@ -364,10 +370,10 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
                 Look::Empty(_) => return Ok(Take::Empty),
                 Look::Ended => return Ok(Take::Closed),
             };
-            let block = place.word.block();
-            let loaded = Message::read(self.seg, block)
+            let payload = place.word.payload();
+            let loaded = Message::read(self.seg, payload)
                 .map_err(Fault::from)
-                .and_then(|message| load(&mut Content::new(self.seg), Guard(block), message.cell));
+                .and_then(|message| load(&mut Content::new(self.seg), Guard(payload.offset()), message.cell));
             // SeqCst: after the loads above (fence), and after the handle that `load` has published: still there, so
             // what was read belongs to it, and the handle was in time.
             fence(SeqCst);
@@ -380,9 +386,11 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
     /// Fetches the first two cache lines of a message ahead.
     #[inline]
     fn prefetch(&self, place: &Place<'s>) {
-        let block = place.word.block();
-        self.seg.prefetch(block);
-        self.seg.prefetch(block + 64);
+        let payload = place.word.payload();
+        if payload.as_integer().is_none() {
+            self.seg.prefetch(payload.offset());
+            self.seg.prefetch(payload.offset() + 64);
+        }
     }
 
     /// TAKEN by us → consumed.

@@ -7,9 +7,9 @@ use coheap_segment::word::Word1;
 use coheap_segment::{Off, Result, Segment};
 
 use crate::layout::{RingRecord, ring_bytes};
-use crate::message::{ENVELOPE_BYTES, ENVELOPE_CELL, Message, is_block};
+use crate::message::{ENVELOPE_BYTES, ENVELOPE_CELL, Message, bare};
 use crate::rings::Supply;
-use crate::word::{Owner, SlotWord};
+use crate::word::{Owner, Payload, SlotWord};
 
 /// A thread that works on rings. One single operation at a time.
 pub(crate) trait Hand {
@@ -75,17 +75,22 @@ pub(crate) fn finish(seg: &Segment, at: Off, kind: u8, flags: u8, low: u32) -> R
     Ok(())
 }
 
-/// The block of a message: the one that the cell refers to, or a fresh envelope.
+/// What a place is to hold: the cell as it is, or a fresh envelope.
 #[inline]
-pub(crate) fn wrap(hand: &mut impl Hand, cell: Cell) -> Result<Off> {
-    if is_block(cell) {
-        return Ok(cell.offset());
+pub(crate) fn wrap(hand: &mut impl Hand, cell: Cell) -> Result<Payload> {
+    if let Some(payload) = bare(cell) {
+        return Ok(payload);
     }
     let at = hand.alloc(ENVELOPE_BYTES)?;
     // Relaxed: the CAS of the place publishes it.
     hand.segment().word(at + ENVELOPE_CELL)?.store(cell.0, Ordering::Relaxed);
     finish(hand.segment(), at, kind::ENVELOPE, 0, 0)?;
-    Ok(at)
+    Ok(Payload::block(at))
+}
+
+/// What was to be put has not gone in: an envelope that was made for it is freed, a block of the caller's is not.
+pub(crate) fn unwrap(hand: &mut impl Hand, cell: Cell, payload: Payload) -> Result<()> {
+    if payload == Payload::NONE || bare(cell).is_some() { Ok(()) } else { hand.free(payload.offset()) }
 }
 
 /// A fresh ring.
@@ -111,18 +116,14 @@ pub(crate) struct Putter<'h, H: Hand> {
     pub cell: Cell,
     /// PUTTING by this owner; `None`: FULL at once.
     pub owner: Option<Owner>,
-    /// The message's block, 0: not yet made.
-    pub block: Off,
+    /// What the place is to hold; none: not yet made.
+    pub payload: Payload,
 }
 
 impl<H: Hand> Putter<'_, H> {
-    /// The message has not gone in: an envelope that was made for it is freed, a block of the caller's is not.
+    /// The message has not gone in.
     pub fn discard(&mut self) -> Result<()> {
-        if self.block != 0 && !is_block(self.cell) {
-            self.hand.free(self.block)?;
-        }
-        self.block = 0;
-        Ok(())
+        unwrap(self.hand, self.cell, std::mem::replace(&mut self.payload, Payload::NONE))
     }
 }
 
@@ -132,12 +133,12 @@ impl<H: Hand> Supply for Putter<'_, H> {
     }
     #[inline]
     fn word(&mut self, lap: u64) -> Result<SlotWord> {
-        if self.block == 0 {
-            self.block = wrap(self.hand, self.cell)?;
+        if self.payload == Payload::NONE {
+            self.payload = wrap(self.hand, self.cell)?;
         }
         Ok(match self.owner {
-            None => SlotWord::full(lap, self.block),
-            Some(owner) => SlotWord::putting(lap, owner, self.block),
+            None => SlotWord::full(lap, self.payload),
+            Some(owner) => SlotWord::putting(lap, owner, self.payload),
         })
     }
 }

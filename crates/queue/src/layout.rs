@@ -28,7 +28,7 @@ pub const LONGEST_NAME: usize = 255;
 /// Places of a ring of an unbounded channel, and the most that any ring has.
 pub(crate) const RING_PLACES: u64 = 512;
 /// The fewest places of a ring.
-pub(crate) const FEWEST_PLACES: u64 = 64;
+pub(crate) const FEWEST_PLACES: u64 = 128;
 /// The capacity of a channel that has none.
 pub(crate) const UNBOUNDED: u64 = u64::MAX;
 

@@ -1,9 +1,9 @@
 //! What travels: a block as it is, anything else in an envelope.
 //!
 //! The word of a place holds the offset of a block. For a live object that is the object, for a by-value block (a long
-//! string, a frozen object) that block, to which the place is the one that refers. A number or another cell that is
-//! complete in itself stands in an *envelope*, a block of kind ENVELOPE whose word 2 is the cell. Its taker frees
-//! the by-value block or the envelope.
+//! string, a frozen object) that block, to which the place is the one that refers. A number that is an integer of 32 bits
+//! stands in the place itself. Another cell that is complete in itself stands in an *envelope*, a block of kind
+//! ENVELOPE whose word 2 is the cell. Its taker frees the by-value block or the envelope.
 
 use std::sync::atomic::Ordering;
 
@@ -11,6 +11,8 @@ use coheap_objects::{Cell, Tag, kind};
 use coheap_segment::word::Word1;
 use coheap_segment::{Code, Error, Off, Result, Segment};
 use coheap_txn::{Block, Fault, Guard, Mem, Res, copy_out};
+
+use crate::word::Payload;
 
 /// Bytes of an envelope.
 pub(crate) const ENVELOPE_BYTES: u64 = 24;
@@ -21,7 +23,7 @@ pub(crate) const ENVELOPE_CELL: u64 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub cell: Cell,
-    /// What its taker frees: the by-value block or the envelope; 0 for an identity.
+    /// What its taker frees: the by-value block or the envelope; 0 for an identity and for what stands in the place.
     pub freed: Off,
 }
 
@@ -31,11 +33,26 @@ pub(crate) fn is_block(cell: Cell) -> bool {
     cell.is_identity() || cell.is_by_value_block()
 }
 
+/// What a cell is to a place without an envelope; `None`: it needs one.
+#[inline]
+pub(crate) fn bare(cell: Cell) -> Option<Payload> {
+    if is_block(cell) {
+        return Some(Payload::block(cell.offset()));
+    }
+    // a cell that is no number is a NaN here, and gives another cell
+    let n = f64::from_bits(cell.0) as i32;
+    (f64::from(n).to_bits() == cell.0).then(|| Payload::integer(n))
+}
+
 impl Message {
-    /// What the block of a place holds. The words may be garbage, unless the place is the caller's; then garbage is
+    /// What a place holds. The words of a block may be garbage, unless the place is the caller's; then garbage is
     /// `ERR_COHEAP_CORRUPT`.
     #[inline]
-    pub fn read(seg: &Segment, block: Off) -> Result<Message> {
+    pub fn read(seg: &Segment, payload: Payload) -> Result<Message> {
+        if let Some(n) = payload.as_integer() {
+            return Ok(Message { cell: Cell::number(f64::from(n)), freed: 0 });
+        }
+        let block = payload.offset();
         // Relaxed: the load of the place's word was an Acquire, and pairs with the Release that published the block.
         let kind = Word1(seg.word(block + 8)?.load(Ordering::Relaxed)).kind();
         if kind == kind::ENVELOPE {

@@ -23,11 +23,11 @@ use coheap_txn::{Fault, Guard, Hand as TxnHand, Mem, Party, Res};
 
 use crate::channel::Channel;
 use crate::fifo::{Fifo, HESITATION, Put, Take};
-use crate::hand::{Hand, Putter, free_message};
+use crate::hand::{Putter, free_message, unwrap};
 use crate::judge::{self, Settled, Verdict};
-use crate::message::{Content, Message, is_block};
+use crate::message::{Content, Message};
 use crate::rings::{Claim, Cursor, Look, Place, Woken};
-use crate::word::{Owner, SlotWord, State};
+use crate::word::{Owner, Payload, SlotWord, State};
 
 /// How long a younger transaction leaves an elder one alone that holds up its take.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -261,8 +261,9 @@ impl Part {
         place: &Place<'_>,
         load: &mut dyn FnMut(&mut dyn Mem, Guard, Cell) -> Res<T>,
     ) -> Res<T> {
-        let loaded = Message::read(fifo.seg, place.word.block()).map_err(Fault::from).and_then(|message| {
-            let value = load(&mut Content::new(fifo.seg), Guard(place.word.block()), message.cell)?;
+        let payload = place.word.payload();
+        let loaded = Message::read(fifo.seg, payload).map_err(Fault::from).and_then(|message| {
+            let value = load(&mut Content::new(fifo.seg), Guard(payload.offset()), message.cell)?;
             Ok((message, value))
         });
         // Somebody may have aborted us, put the message back and taken it, while we read: then it was garbage. The fence
@@ -356,8 +357,13 @@ impl Part {
         let own = self.takes.len() as u64;
         let mut next = self.saw.and_then(|saw| saw.end);
         for &cell in &self.puts {
-            let mut putter =
-                Putter { hand: &mut *fifo.hand, places: fifo.places, cell, owner: Some(owner), block: 0 };
+            let mut putter = Putter {
+                hand: &mut *fifo.hand,
+                places: fifo.places,
+                cell,
+                owner: Some(owner),
+                payload: Payload::NONE,
+            };
             let claim = fifo.rings.claim(own, &fifo.memory.head_seen, &mut putter);
             let fault = match claim {
                 Ok(Claim::At(place)) => {
@@ -412,9 +418,7 @@ impl Part {
         for claimed in &self.claims {
             Self::settle(fifo.seg, claimed.at, claimed.word, claimed.word.consumed());
             fifo.rings.note_hole(claimed.pos);
-            if !is_block(claimed.cell) {
-                Hand::free(fifo.hand, claimed.word.block())?;
-            }
+            unwrap(fifo.hand, claimed.cell, claimed.word.payload())?;
         }
         fifo.rings.advance_head()?;
         self.channel.wake(&Woken { takers: !self.takes.is_empty(), putters: !self.claims.is_empty() });

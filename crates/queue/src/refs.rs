@@ -27,7 +27,10 @@ fn in_rings(segment: &Segment, channel: &Channel, f: &mut dyn FnMut(Reference)) 
     let record = channel.record()?;
     Rings::new(segment, record, record.places(), 0).each_place(|Place { word, .. }, consumed| {
         if !consumed && matches!(word.state(), State::Full | State::Putting | State::Taken) {
-            f(Reference::Block(word.block()));
+            match word.payload().offset() {
+                0 => {} // a number in the place itself
+                block => f(Reference::Block(block)),
+            }
         }
         true
     })

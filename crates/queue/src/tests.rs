@@ -358,7 +358,7 @@ fn dies_in_the_middle(decided: bool) -> Vec<f64> {
     use crate::directory::{Wish, find_or_make};
     use crate::hand::Putter;
     use crate::rings::{Claim, Cursor, Look, Woken};
-    use crate::word::Owner;
+    use crate::word::{Owner, Payload};
 
     let seg = segment();
     let (mut sut, mut dead) = (Worker::new(&seg), Worker::new(&seg));
@@ -370,8 +370,13 @@ fn dies_in_the_middle(decided: bool) -> Vec<f64> {
     dead.on(at, |f| {
         for x in [3.0, 4.0] {
             let (cell, head) = (Cell::number(x), &f.memory.head_seen);
-            let mut putter =
-                Putter { hand: &mut *f.hand, places: f.places, cell, owner: Some(owner), block: 0 };
+            let mut putter = Putter {
+                hand: &mut *f.hand,
+                places: f.places,
+                cell,
+                owner: Some(owner),
+                payload: Payload::NONE,
+            };
             assert!(matches!(f.rings.claim(0, head, &mut putter), Ok(Claim::At(_))));
         }
         let Ok(Look::Found(found, None)) = f.rings.look(&mut Cursor::default(), None, &mut Woken::default())

@@ -191,12 +191,41 @@ fn a_by_value_message_stands_in_its_place_without_an_envelope() {
     let used = coheap_slab::used(&segment);
     assert!(sut.try_put(&mut ctx, cell).unwrap());
     assert_eq!(coheap_slab::used(&segment), used);
-    let number = [Cell::number(1.0), Cell::number(2.0)];
+    let number = [Cell::number(1.5), Cell::number(2.5)];
     assert_eq!(sut.put_many(&mut ctx, &number), Ok(2));
     assert!(coheap_slab::used(&segment) > used);
     assert_eq!(sut.try_take(&mut ctx, limb), Ok(Some(7)));
-    assert_eq!((take(&sut, &mut ctx), take(&sut, &mut ctx)), (Some(1.0), Some(2.0)));
+    assert_eq!((take(&sut, &mut ctx), take(&sut, &mut ctx)), (Some(1.5), Some(2.5)));
     assert!(coheap_slab::used(&segment) < used);
+}
+
+#[test]
+fn integers_stand_in_their_place_and_every_cell_comes_back_as_it_was() {
+    let numbers = [0.0, 1.0, -1.0, 2147483647.0, -2147483648.0].map(Cell::number);
+    let others = [-0.0, 0.5, 2147483648.0, -2147483649.0, f64::NAN, f64::INFINITY].map(Cell::number);
+    let immediates = [Cell::NULL, Cell::TRUE, Cell::FALSE];
+    let segment = segment();
+    let (mut a, mut b) = (join(&segment), join(&segment));
+    let sut = Channel::open(&mut a, "jobs", None, false).unwrap();
+    warm_up(&mut a);
+    let used = coheap_slab::used(&segment);
+    let mut got = |n: usize| sut.take_many(&mut b, n, |_, _, cell| Ok(cell)).unwrap();
+    assert_eq!(sut.put_many(&mut a, &numbers), Ok(numbers.len()));
+    assert_eq!(coheap_slab::used(&segment), used, "integers take no memory");
+    assert_eq!(got(100), numbers);
+    let all: Vec<Cell> = numbers.iter().chain(&others).chain(&immediates).copied().collect();
+    for cell in &all {
+        assert_eq!(sut.try_put(&mut a, *cell), Ok(true));
+    }
+    assert_eq!(got(100), all);
+    let t = a.begin(TxnOptions::default()).unwrap();
+    a.enter(t).unwrap();
+    assert_eq!(sut.put_many(&mut a, &all), Ok(all.len()));
+    a.leave();
+    a.commit(t).unwrap();
+    assert_eq!(got(3), all[..3]);
+    assert_eq!(got(100), all[3..]);
+    assert_eq!(coheap_slab::used(&segment), used, "their envelopes are free again");
 }
 
 #[test]

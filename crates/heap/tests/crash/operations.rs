@@ -139,7 +139,8 @@ fn map_of(heap: &Heap, n: u32) -> Result<()> {
 fn messages(heap: &Heap, lifo: bool, n: u32) -> Result<()> {
     let jobs = heap.channel("jobs", None, lifo)?;
     for i in 0..n {
-        let put = if i % 2 == 0 { jobs.try_put(f64::from(i))? } else { jobs.try_put("a text in a channel")? };
+        let put =
+            if i % 2 == 0 { jobs.try_put(f64::from(i) + 0.5)? } else { jobs.try_put("a text in a channel")? };
         assert!(put);
     }
     Ok(())
@@ -329,9 +330,14 @@ pub static OPERATIONS: &[Operation] = &[
         },
     ),
     operation(
-        "put",
+        "put of an integer",
         |heap| messages(heap, false, 3),
         |s| on_channel(s, false, |jobs, who| jobs.try_put(who).map(|put| assert!(put))),
+    ),
+    operation(
+        "put in an envelope",
+        |heap| messages(heap, false, 3),
+        |s| on_channel(s, false, |jobs, who| jobs.try_put(who + 0.5).map(|put| assert!(put))),
     ),
     operation(
         "put of an object",
@@ -374,7 +380,8 @@ pub static OPERATIONS: &[Operation] = &[
             |s| {
                 let jobs = channel_of(s, false)?;
                 on_ctx(s, move |ctx, who| {
-                    let cells: Vec<Cell> = (0..5).map(|i| Cell::number(who * 100.0 + f64::from(i))).collect();
+                    let cells: Vec<Cell> =
+                        (0..5).map(|i| Cell::number(who * 100.0 + f64::from(i) / 2.0)).collect();
                     jobs.put_many(ctx, &cells).map(|n| assert_eq!(n, 5))
                 })
             },

@@ -12,7 +12,7 @@ use crate::channel::Channel;
 use crate::hand::{Hand, Putter};
 use crate::rings::Claim;
 use crate::tests::Worker;
-use crate::word::Owner;
+use crate::word::{Owner, Payload};
 
 fn join(segment: &Arc<Segment>) -> Ctx {
     Ctx::new(segment.join(1).unwrap(), 10).unwrap()
@@ -67,8 +67,13 @@ fn a_length_waits_for_a_run_that_is_being_put() {
     let run: Vec<_> = other.on(at, |f| {
         let put = |x| {
             let (cell, head) = (Cell::number(x), &f.memory.head_seen);
-            let mut putter =
-                Putter { hand: &mut *f.hand, places: f.places, cell, owner: Some(owner), block: 0 };
+            let mut putter = Putter {
+                hand: &mut *f.hand,
+                places: f.places,
+                cell,
+                owner: Some(owner),
+                payload: Payload::NONE,
+            };
             match f.rings.claim(0, head, &mut putter) {
                 Ok(Claim::At(place)) => (place.at, place.word),
                 _ => panic!("no place"),

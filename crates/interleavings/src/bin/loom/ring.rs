@@ -41,7 +41,7 @@ pub const ALL: &[Structure] = &[
 ];
 
 fn put(ctx: &mut Ctx, channel: &Channel, n: u64) -> bool {
-    channel.try_put(ctx, Cell::number(n as f64)).expect("a channel that is sound")
+    channel.try_put(ctx, Cell::number(n as f64 + 0.5)).expect("a channel that is sound")
 }
 
 fn take(ctx: &mut Ctx, channel: &Channel) -> Option<u64> {
