@@ -2,6 +2,9 @@
 
 export const KEYS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l']
 
+/** The most elements of the list whose elements each have a place of their own. */
+export const MOST = 16
+
 export const PLACES = {
   numbers: 0,
   texts: 12,
@@ -9,6 +12,7 @@ export const PLACES = {
   shapes: 36,
   list: 50,
   mixedList: 51,
-  children: 60,
-  counters: 80,
+  ordered: 60,
+  children: 80,
+  counters: 92,
 }

@@ -5,12 +5,14 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Heap } from '../../dist/index.js'
-import { KEYS, PLACES } from './places.mjs'
+import { KEYS, MOST, PLACES } from './places.mjs'
 import { belongs, numberOf, textOf } from './tagged.mjs'
 
 const [most, writers, plant] = process.argv.slice(2)
 /** Reads of one kind in a row. */
 const RUN = 2_400
+/** Runs of one kind, while the writers mostly write that. */
+const RUNS = 20
 /** Changes that each kind must have met: else nobody wrote meanwhile, and nothing is proved. */
 const LEAST = 20
 
@@ -25,6 +27,8 @@ root.children = object((i) => root.known[i])
 root.shapes = Array.from({ length: 8 }, () => ({}))
 root.list = []
 root.mixedList = []
+root.ordered = []
+root.focus = 'numbers'
 root.counters = { count: 0, list: [0, 0, 0, 0] }
 
 const faults = []
@@ -74,6 +78,22 @@ const kinds = {
   },
   list: () => readList('list'),
   mixedList: () => readList('mixedList'),
+  ordered() {
+    const list = root.ordered
+    let changes = 0
+    let last
+    for (let n = 0; n < RUN;) {
+      for (let i = 0; i < MOST; i++, n++) {
+        const value = list[i]
+        if (!belongs(PLACES.ordered + i, value, true)) fault(`ordered[${i}]`, value)
+        if (i === 0 && value !== last) {
+          changes++
+          last = value
+        }
+      }
+    }
+    return changes
+  },
   counters() {
     const { counters } = root
     const { list } = counters
@@ -159,8 +179,9 @@ let reads = 0
 const began = performance.now()
 while (faults.length === 0 && (reads < Number(most) || Object.values(tally).some((n) => n < LEAST))) {
   for (const [kind, read] of Object.entries(kinds)) {
-    tally[kind] += read()
-    reads += RUN
+    root.focus = kind
+    for (let i = 0; i < RUNS; i++) tally[kind] += read()
+    reads += RUNS * RUN
   }
 }
 const seconds = (performance.now() - began) / 1000

@@ -2,7 +2,7 @@
 //   node writer.mjs HEAP SEED [plant]      plant: now and then a value is of another place, which a reader must find
 import { Heap } from '../../dist/index.js'
 import { randomly } from '../fixtures/random.js'
-import { KEYS, PLACES } from './places.mjs'
+import { KEYS, MOST, PLACES } from './places.mjs'
 import { numberOf, textOf, valueOf } from './tagged.mjs'
 
 const [name, seed, plant] = process.argv.slice(2)
@@ -55,7 +55,7 @@ const changes = {
     const at = dice.int(root.shapes.length)
     const key = KEYS[i]
     const object = root.shapes[at]
-    const what = dice.int(12)
+    const what = dice.int(24)
     if (what === 0) {
       const of = (i) => [KEYS[i], valueOf(place(PLACES.shapes + i), dice.int(2 ** 20), children)]
       const some = KEYS.map((_, i) => i).filter(() => dice.int(2) === 0)
@@ -68,6 +68,26 @@ const changes = {
   },
   list: (_, k) => changeList(root.list, k, numberOf),
   mixedList: (_, k) => changeList(root.mixedList, k, valueOf),
+  // each element has a place of its own at any moment, but the list moves in its body, and from body to body
+  ordered() {
+    const { ordered } = root
+    const value = (i) => valueOf(place(PLACES.ordered + i), dice.int(2 ** 20), children)
+    const n = ordered.length
+    const what = dice.int(6)
+    if (what === 0 && n < MOST) ordered.push(value(n))
+    else if (what === 1) ordered.pop()
+    else if (what === 2) ordered.splice(0, n, ...Array.from({ length: 2 + dice.int(MOST - 2) }, (_, i) => value(i)))
+    else if (what === 3) {
+      heap.transaction(() => {
+        ordered.shift()
+        ordered.push(0)
+        for (let i = 0; i < ordered.length; i++) ordered[i] = value(i)
+      })
+    } else if (n > 0) {
+      const i = dice.int(n)
+      ordered[i] = value(i)
+    }
+  },
   // only ever grows
   counters() {
     root.counters.count += 1
@@ -78,11 +98,13 @@ const changes = {
 process.send('writing')
 const all = Object.keys(changes)
 while (!root.stop) {
-  for (let i = 0; i < 500; i++) {
+  // mostly what is being read
+  const { focus } = root
+  for (let i = 0; i < 50; i++) {
     steps++
-    const kind = dice.pick(all)
+    const kind = dice.int(10) === 0 ? dice.pick(all) : focus
     const key = dice.int(KEYS.length)
-    changes[kind](key, PLACES[kind] + (kind === 'list' || kind === 'mixedList' ? 0 : key))
+    changes[kind](key, PLACES[kind] + (/list|ordered/i.test(kind) ? 0 : key))
   }
 }
 heap.close()
