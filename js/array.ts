@@ -37,6 +37,7 @@ export class ArrayTarget implements Target, ChildCache {
   readonly tag = Tag.ARRAY
   readonly offset: number
   self!: unknown[]
+  readonly proxied = true
   mark = 0
   writes = 0
   /** A named property has been written through this wrapper. */

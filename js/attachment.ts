@@ -14,6 +14,7 @@ import { Reader, Wire, Packed, Writer, asName } from './wire.js'
 import { In, Status, Tag, type Port } from './port.js'
 import { makeArray } from './array.js'
 import { makeRecord, RecordTarget } from './record.js'
+import { makeStruct, sealed } from './struct.js'
 import { makeMap } from './map.js'
 import { makeSet } from './set.js'
 import { tagName, targetOf, tie, type Target } from './target.js'
@@ -487,6 +488,7 @@ export class Attachment {
         const nullPrototype = state[4] === 1
         const number = state[5]
         const info = number !== 0 ? this.classOf(number) : nullPrototype ? NULL : PLAIN
+        if (info.layout !== undefined) return sealed(this.adopt(makeStruct(this, h, at, word1, info)))
         target = makeRecord(this, h, at, word1, info)
         break
       }
@@ -520,7 +522,7 @@ export class Attachment {
 
   private wrapBytes(h: number, tag: number, at: number, bytes: object): object {
     this.done()
-    const target: Target = { attachment: this, h, tag, offset: at, self: bytes, mark: 0, writes: 0 }
+    const target: Target = { attachment: this, h, tag, offset: at, self: bytes, proxied: false, mark: 0, writes: 0 }
     // the table must not keep the bytes: the target of bytes is only ever reached through them
     return this.adopt(target)
   }

@@ -8,6 +8,7 @@
 import { inspect } from 'node:util'
 import { fail, wrongType } from './errors.js'
 import { fieldTypes, sameFields, type Fields, type FieldTypes } from './fields.js'
+import { isLayout, parseLayout, type Layout } from './layout.js'
 import { optionsOf } from './sizes.js'
 
 /** A class whose instances are of the type `T`; its constructor is never called. */
@@ -43,10 +44,17 @@ export class ClassInfo {
   /** Undefined: the class is not registered in this thread. */
   prototype: object | null | undefined
   fields: FieldTypes | undefined = undefined
+  /** Of a struct. */
+  readonly layout: Layout | undefined
+  /** Of a struct: the prototype that has its accessors. */
+  base: object | undefined = undefined
+  /** Of a struct: there are instances in this thread, with the present prototype. */
+  met = false
 
-  constructor(name: string, prototype: object | null | undefined) {
+  constructor(name: string, prototype: object | null | undefined, layout?: Layout) {
     this.name = name
     this.prototype = prototype
+    this.layout = layout
   }
 }
 
@@ -71,6 +79,8 @@ export class CodecInfo {
 /** Classes that are registered, or that a heap has named. */
 const classes = new Map<string, ClassInfo>()
 const codecs = new Map<string, CodecInfo>()
+/** Structs that are declared in this thread, by the names that people know. */
+const structs = new Map<string, ClassInfo>()
 const byPrototype = new Map<object, ClassInfo | CodecInfo>()
 
 /** The built-in classes whose values Coheap stores by itself. */
@@ -118,6 +128,7 @@ function checkedClassName(name: unknown): string {
   if (typeof name !== 'string') throw wrongType('the name of a class must be a string')
   if (name === '') throw wrongType('a class without a name of its own needs the option name')
   if (name.length > LONGEST_NAME) throw wrongType(`the name of a class has at most ${LONGEST_NAME} characters`)
+  if (isLayout(name)) throw wrongType("a name that begins so is a struct's: call struct")
   return name
 }
 
@@ -139,10 +150,12 @@ function checkFree(prototype: object, name: string): ClassInfo | CodecInfo | und
   if (known !== undefined && known.name !== name) {
     throw wrongType(`the class is registered already, under the name ${known.name}`)
   }
-  if (known === undefined && (codecs.has(name) || isRegistered(classes.get(name)))) {
-    throw wrongType(`another class is registered under the name ${name}`)
-  }
+  if (known === undefined && isTaken(name)) throw wrongType(`another class is registered under the name ${name}`)
   return known
+}
+
+function isTaken(name: string): boolean {
+  return codecs.has(name) || structs.has(name) || isRegistered(classes.get(name))
 }
 
 function isRegistered(info: ClassInfo | undefined): boolean {
@@ -163,6 +176,8 @@ function isRegistered(info: ClassInfo | undefined): boolean {
 export function register<T extends object>(Class: ClassOf<T>, options?: ClassOptions): void {
   const { prototype, name: ownName } = checkedClass(Class)
   const o = optionsOf(options)
+  const struct = structAbove(prototype)
+  if (struct !== undefined) return extendStruct(struct, prototype, o)
   const name = checkedClassName(o.name ?? ownName)
   const fields = o.fields === undefined ? undefined : fieldTypes(o.fields)
   const base = nativeBase(prototype)
@@ -179,6 +194,50 @@ export function register<T extends object>(Class: ClassOf<T>, options?: ClassOpt
   info.prototype = prototype
   info.fields = fields
   byPrototype.set(prototype, info)
+}
+
+// structs
+
+/**
+ * What the struct of this layout is for this thread.
+ * @throws ERR_COHEAP_INVALID_ARGUMENT: another struct or class has its name
+ */
+export function structNamed(layout: Layout): ClassInfo {
+  const known = structs.get(layout.name)
+  if (known !== undefined) {
+    if (known.name === layout.text) return known
+    throw wrongType(`the struct ${layout.name} is declared already, with other fields`)
+  }
+  if (isTaken(layout.name)) throw wrongType(`another class is registered under the name ${layout.name}`)
+  const info = classNamed(layout.text)
+  structs.set(layout.name, info)
+  return info
+}
+
+/** From now on objects with this prototype are instances of the struct, and its instances have this prototype. */
+export function declareStruct(info: ClassInfo, prototype: object): void {
+  info.prototype = prototype
+  byPrototype.set(prototype, info)
+}
+
+/** The struct that a class extends. */
+function structAbove(prototype: object): ClassInfo | undefined {
+  for (let p: object | null = prototype; p !== null; p = Object.getPrototypeOf(p) as object | null) {
+    const info = byPrototype.get(p)
+    if (info instanceof ClassInfo && info.layout !== undefined) return info
+  }
+  return undefined
+}
+
+/** The class whose prototype this is becomes the one that instances of the struct are of, with its methods. */
+function extendStruct(info: ClassInfo, prototype: object, options: ClassOptions): void {
+  const name = info.layout!.name
+  if (info.prototype === prototype) return
+  if (options.fields !== undefined) throw wrongType(`the fields of the struct ${name} are declared already`)
+  if (options.name !== undefined && options.name !== name) throw wrongType(`the struct is called ${name} already`)
+  if (info.base !== info.prototype) throw wrongType(`another class that extends the struct ${name} is registered`)
+  if (info.met) throw wrongType(`instances of the struct ${name} exist already: register the class first`)
+  declareStruct(info, prototype)
 }
 
 /**
@@ -214,7 +273,8 @@ export function registeredAt(prototype: object): ClassInfo | CodecInfo | undefin
 export function classNamed(name: string): ClassInfo {
   let info = classes.get(name)
   if (info === undefined) {
-    info = new ClassInfo(name, standIns ? standInFor(name) : undefined)
+    info = new ClassInfo(name, undefined, parseLayout(name))
+    if (standIns) info.prototype = info.layout === undefined ? standInFor(name) : structStandIn(info)
     classes.set(name, info)
   }
   return info
@@ -227,9 +287,15 @@ export function codecNamed(name: string): CodecInfo | undefined {
 
 /** What the use of something unregistered throws. */
 export function unregistered(name: string): Error {
+  const struct = parseLayout(name)?.name
+  if (struct !== undefined && structs.has(struct)) {
+    return wrongType(`the heap's instances of the struct ${struct} have other fields than are declared here: ${name}`)
+  }
   return fail(
     'ERR_COHEAP_UNREGISTERED_CLASS',
-    `the class ${name} is not registered in this thread: call register or registerCodec first`,
+    struct !== undefined
+      ? `the struct ${struct} is not declared in this thread: call struct first`
+      : `the class ${name} is not registered in this thread: call register or registerCodec first`,
     undefined,
     unregistered,
   )
@@ -237,12 +303,18 @@ export function unregistered(name: string): Error {
 
 /** `[class Account not registered]` */
 export function notRegistered(name: string): string {
-  return `[class ${name} not registered]`
+  return `[class ${parseLayout(name)?.name ?? name} not registered]`
 }
 
 // looking at a heap whose classes are not known
 
 let standIns = false
+let structStandIn: (info: ClassInfo) => object
+
+/** How the prototype of a struct is made. */
+export function standInForStructs(make: (info: ClassInfo) => object): void {
+  structStandIn = make
+}
 
 /** From now on classes and codecs that are not registered are stood in for: to look at a heap, not to work with it. */
 export function standInForClasses(): void {

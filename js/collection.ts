@@ -6,7 +6,7 @@ import type { Attachment } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
 import { scope } from './scope.js'
 import { unreadable } from './stand-in.js'
-import { collectionTargetOf, targetOf, type Target } from './target.js'
+import { ordinaryTargetOf, targetOf, type Target } from './target.js'
 
 /** What stands behind a map or a set. */
 export class CollectionTarget implements Target {
@@ -15,6 +15,7 @@ export class CollectionTarget implements Target {
   readonly tag: number
   readonly offset: number
   self!: object
+  readonly proxied = false
   mark = 0
   writes = 0
   readonly u32: Uint32Array
@@ -32,7 +33,7 @@ export class CollectionTarget implements Target {
 
 /** What stands behind `self`, or a TypeError as the language's own methods throw it. */
 export function collectionOf(self: unknown, tag: number, method: string): CollectionTarget {
-  const target = typeof self === 'object' && self !== null ? collectionTargetOf(self) : undefined
+  const target = typeof self === 'object' && self !== null ? ordinaryTargetOf(self) : undefined
   if (target?.tag !== tag) {
     throw new TypeError(`Method ${method} called on incompatible receiver ${describe(self)}`)
   }

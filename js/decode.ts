@@ -8,6 +8,7 @@ import { standIn } from './stand-in.js'
 import { ERROR_KINDS, ErrorField, ObjectFlag, Packed, Reader, Wire } from './wire.js'
 import { kindName, makeView } from './view-kinds.js'
 import { isFlat, readMembers } from './flat.js'
+import { makeLocal, noValues } from './struct.js'
 
 /** The wrapper of a live object of this thread, by its handle. */
 export type Lookup = (handle: number) => unknown
@@ -229,14 +230,23 @@ export class Decoder {
   /** A plain object, or an instance of the class of this name: a plain object if that is not registered. */
   private object(name: string | undefined, nullPrototype: boolean): object {
     if (name === undefined) return nullPrototype ? (Object.create(null) as object) : {}
-    return Object.create(classNamed(name).prototype ?? Object.prototype) as object
+    const { prototype, layout } = classNamed(name)
+    if (prototype === undefined) return {}
+    return layout === undefined ? (Object.create(prototype) as object) : noValues()
   }
 
   /** Enters an object or array under its number. In content it is frozen: a Proxy tells who writes to it. */
   private container(id: number, target: object, name?: string): object {
+    const info = name === undefined ? undefined : classNamed(name)
+    if (info?.layout !== undefined && info.prototype !== undefined) {
+      // the members are its fields; a write to a frozen one is refused by its accessors
+      const instance = makeLocal(info, target as Record<string, unknown>)
+      if (this.content) this.frozen.push(instance)
+      return (this.seen[id] = instance)
+    }
     if (this.content) this.frozen.push(target)
     if (this.bare) return (this.seen[id] = target)
-    if (name !== undefined && classNamed(name).prototype === undefined) return (this.seen[id] = unread(name))
+    if (name !== undefined && info?.prototype === undefined) return (this.seen[id] = unread(name))
     return (this.seen[id] = this.content ? new Proxy(target, readOnly) : target)
   }
 

@@ -14,6 +14,7 @@ import { described, isIndex, isOf, isPlainArray, isRevoked, keySegment, unboxed 
 import { ARRAY, ERROR, MAP, OBJECT, REFERENCES, SET, segment, type Frame } from './place.js'
 import { FlatWriter, MOST_SHAPE_KEYS, sameKeys } from './flat.js'
 import { errorParts } from './error-parts.js'
+import { valuesOf } from './struct.js'
 import { ObjectFlag, Packed, Wire, Writer } from './wire.js'
 import { BUFFER_KIND, classNameAt, hasBytes, kindOf, lengthOf } from './view-kinds.js'
 
@@ -168,7 +169,11 @@ export class Encoder {
       return this.record(value, proto === null ? NULL : PLAIN, proxy)
     }
     const known = registeredAt(proto)
-    if (known instanceof ClassInfo) return this.record(value, known, proxy)
+    if (known instanceof ClassInfo) {
+      if (known.layout !== undefined && valuesOf(value) === undefined)
+        throw this.refuse(`no instance of the struct ${known.layout.name}`)
+      return this.record(value, known, proxy)
+    }
     if (known !== undefined) return this.coded(value, known)
     return this.exotic(value, proto)
   }
@@ -249,15 +254,17 @@ export class Encoder {
   private plain(value: object, info: ClassInfo, proxy: boolean): boolean {
     if (this.back(value)) return false
     const w = this.writer
-    const symbols = ownSymbols(value)
-    const names = ownKeys(value)
+    // the fields of a struct stand behind its instance
+    const from = info.layout === undefined ? value : valuesOf(value)!
+    const symbols = ownSymbols(from)
+    const names = ownKeys(from)
     if (symbols.length === 0 && !proxy) {
       if (this.content) {
         const like = this.likeKeys
         if (like !== undefined && info === this.likeInfo && sameKeys(like, names)) {
           w.tag32(Wire.LIKE, this.number(value))
           w.u32(this.likeId)
-          return this.pushObject(value, names, info, false)
+          return this.pushObject(from, names, info, false)
         }
         if (info !== NULL) {
           this.likeKeys = names
@@ -270,11 +277,11 @@ export class Encoder {
           w.tag32(Wire.SHAPED, this.number(value))
           w.u32(shape & 0xffff)
           w.u32(names.length)
-          return this.pushObject(value, names, info, false)
+          return this.pushObject(from, names, info, false)
         }
       }
       this.objectHead(value, info, names.length)
-      return this.pushObject(value, names, info, true)
+      return this.pushObject(from, names, info, true)
     }
     const keys: (string | symbol)[] = names
     this.addSymbols(value, symbols, keys)

@@ -13,9 +13,32 @@ export type FieldType =
 /** Types of fields by their names. */
 export type Fields = Readonly<Record<string, FieldType>>
 
-interface Kind {
+/** What a field of a type takes. */
+export interface Kind {
+  /** `typeof` of a value that it takes; undefined: any. */
   readonly takes: 'number' | 'boolean' | 'bigint' | 'string' | undefined
   readonly wrap?: (value: never) => unknown
+}
+
+/** What a field of this type takes. */
+export function kindOfField(type: FieldType): Kind {
+  return KINDS[type]
+}
+
+/** What a field of this type holds where nothing is given. */
+export function initialOf(type: FieldType): unknown {
+  switch (KINDS[type].takes) {
+    case 'number':
+      return 0
+    case 'boolean':
+      return false
+    case 'bigint':
+      return 0n
+    case 'string':
+      return ''
+    case undefined:
+      return undefined
+  }
 }
 
 const KINDS: Readonly<Record<FieldType, Kind>> = {

@@ -10,7 +10,7 @@
 import { types } from 'node:util'
 import { PLAIN, type ClassInfo } from './classes.js'
 import { Packed, Wire, type Reader, type Writer } from './wire.js'
-import { collectionTargetOf } from './target.js'
+import { ordinaryTargetOf } from './target.js'
 
 /** The most keys of an object whose keys a shape can say. */
 export const MOST_SHAPE_KEYS = 64
@@ -42,7 +42,7 @@ export class FlatWriter {
     if (isProxy(value) || prototypeOf(value) !== Object.prototype || !isFrozen(value)) return false
     const names = ownKeys(value)
     const n = names.length
-    if (n > MOST_SHAPE_KEYS || ownSymbols(value).length !== 0 || collectionTargetOf(value) !== undefined) return false
+    if (n > MOST_SHAPE_KEYS || ownSymbols(value).length !== 0 || ordinaryTargetOf(value) !== undefined) return false
     if (this.keys === undefined || !sameKeys(this.keys, names)) {
       this.shape = canBeFlat(names) ? this.shapeOf(names, PLAIN) : 0
       this.keys = names

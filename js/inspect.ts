@@ -25,8 +25,9 @@ const custom = Symbol.for('nodejs.util.inspect.custom')
 /** What is being shown further out: a live object that comes again is circular. */
 const open: object[] = []
 
-function shown(
-  t: Target,
+/** `name {…}`, or what is to be shown in its place. */
+export function shown(
+  t: Pick<Target, 'self'>,
   name: string,
   depth: number,
   options: Options,

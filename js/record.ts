@@ -15,7 +15,7 @@ import { fail } from './errors.js'
 import { fitting } from './fields.js'
 import { inspectRecord, shownShort } from './inspect.js'
 import { In, Status, Tag } from './port.js'
-import { UNKNOWN, type Shape } from './shapes.js'
+import { MOST_INLINE, UNKNOWN, type Shape } from './shapes.js'
 import { thenOf, unreadable } from './stand-in.js'
 import { targetOf, type Target } from './target.js'
 
@@ -23,13 +23,8 @@ const custom = Symbol.for('nodejs.util.inspect.custom')
 
 /** What stands behind a plain object or an instance. Never seen by users: the Proxy shows none of its fields. */
 export class RecordTarget implements Target, ChildCache {
+  // what each reading looks at comes first: it lies in two lines of the processor's cache
   readonly attachment: Attachment
-  readonly h: number
-  readonly tag = Tag.RECORD
-  readonly offset: number
-  self!: object
-  mark = 0
-  writes = 0
   readonly info: ClassInfo
   shape: Shape
   readonly u32: Uint32Array
@@ -38,6 +33,13 @@ export class RecordTarget implements Target, ChildCache {
   readonly low: number
   /** Place of word 0 in `f64`. */
   readonly base: number
+  readonly h: number
+  readonly tag = Tag.RECORD
+  readonly offset: number
+  self!: object
+  readonly proxied: boolean
+  mark = 0
+  writes = 0
   /** The child that was read last, and the bits of the cell that refers to it. */
   child: object | undefined = undefined
   childLow = 0
@@ -48,6 +50,7 @@ export class RecordTarget implements Target, ChildCache {
     this.h = h
     this.offset = at
     this.info = info
+    this.proxied = info.layout === undefined
     this.shape = UNKNOWN
     this.u32 = window.u32
     this.f64 = window.f64
@@ -106,7 +109,7 @@ function peek(t: RecordTarget, key: string | symbol): unknown {
 }
 
 /** The value of an own property, or ABSENT, as the native side says. */
-function ask(t: RecordTarget, key: string | symbol): unknown {
+export function ask(t: RecordTarget, key: string | symbol): unknown {
   const a = t.attachment
   a.use(t)
   const slot = t.shape.slots.get(key)
@@ -161,7 +164,19 @@ function remember(t: RecordTarget, key: string | symbol, child: object, version:
  */
 function refresh(t: RecordTarget): void {
   const word = t.u32[t.low + 2]
-  if (word !== t.shape.id) t.shape = t.attachment.shapeAt(word, t.offset)
+  if (word === t.shape.id) return
+  const shape = t.attachment.shapeAt(word, t.offset)
+  t.shape = fits(t.info, shape) ? shape : UNKNOWN
+}
+
+/** True but for a shape that an instance of this struct does not have: its accessors count on the places of its slots. */
+export function fits(info: ClassInfo, shape: Shape): boolean {
+  if (info.layout === undefined) return true
+  const { names } = info.layout
+  return (
+    shape.keys.length === names.length &&
+    names.every((name, slot) => shape.slots.get(name) === slot && (slot >= MOST_INLINE || shape.words.has(name)))
+  )
 }
 
 /** The value of an own property, or ABSENT. */
@@ -171,9 +186,15 @@ function own(t: RecordTarget, key: string | symbol): unknown {
 }
 
 function set(t: RecordTarget, key: string | symbol, slot: number | undefined, value: unknown): void {
-  const { attachment: a, info } = t
+  const { info } = t
   if (info.fields !== undefined)
     value = fitting(info.fields, key, value, () => `$, stored as .${String(key)} of a ${info.name}`)
+  store(t, key, slot, value)
+}
+
+/** Sets a property, whose slot may be known. */
+export function store(t: RecordTarget, key: string | symbol, slot: number | undefined, value: unknown): void {
+  const a = t.attachment
   a.use(t)
   t.writes++
   const { port, state } = a

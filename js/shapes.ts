@@ -13,6 +13,10 @@ const DESTROYED = 2 ** 31
 
 /** Where a record's inline slots begin, in bytes; see `crates/objects/src/record.rs`. */
 const SLOTS = 24
+/** The same in words of 8 bytes. */
+export const FIRST_SLOT = SLOTS >> 3
+/** So many slots are inline in a record that is made with at least as many. */
+export const MOST_INLINE = 32
 
 /** What a shape word says. Immutable, for ever true. */
 export class Shape {

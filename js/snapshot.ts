@@ -6,6 +6,7 @@ import type { SharedMap } from './map.js'
 import type { SharedSet } from './set.js'
 import type { Attachment } from './attachment.js'
 import { scope } from './scope.js'
+import { makeLocal, noValues, valuesOf } from './struct.js'
 import { Tag } from './port.js'
 import { targetOf, type Target } from './target.js'
 import { transaction } from './transaction.js'
@@ -102,6 +103,14 @@ class Copier {
     return copy
   }
 
+  private members(value: object, copy: object): void {
+    for (const key of Reflect.ownKeys(value)) {
+      if (key === 'length' && Array.isArray(value)) continue
+      const member = this.one((value as Record<string | symbol, unknown>)[key])
+      Object.defineProperty(copy, key, { value: member, writable: true, enumerable: true, configurable: true })
+    }
+  }
+
   private start(value: object): object {
     const target = targetOf(value)
     if (target !== undefined) return ofLive(target) as object
@@ -116,18 +125,21 @@ class Copier {
       this.todo.push(() => value.forEach((v) => set.add(this.one(v))))
       return set
     }
+    const fields = valuesOf(value)
+    if (fields !== undefined) {
+      const values = noValues()
+      const info = registeredAt(Object.getPrototypeOf(value) as object) as ClassInfo
+      const instance = makeLocal(info, values)
+      if (Object.isFrozen(value)) this.frozen.push(instance)
+      this.todo.push(() => this.members(fields, values))
+      return instance
+    }
     if (!isContainer(value)) return value
     const copy = (
       Array.isArray(value) ? new Array(value.length) : Object.create(Object.getPrototypeOf(value) as object)
     ) as object
     if (Object.isFrozen(value)) this.frozen.push(copy)
-    this.todo.push(() => {
-      for (const key of Reflect.ownKeys(value)) {
-        if (key === 'length' && Array.isArray(value)) continue
-        const member = this.one((value as Record<string | symbol, unknown>)[key])
-        Object.defineProperty(copy, key, { value: member, writable: true, enumerable: true, configurable: true })
-      }
-    })
+    this.todo.push(() => this.members(value, copy))
     return copy
   }
 }

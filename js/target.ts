@@ -15,6 +15,8 @@ export interface Target {
   readonly offset: number
   /** The wrapper. */
   self: object
+  /** The wrapper is a Proxy. */
+  readonly proxied: boolean
   /** Serial of the last attempt of a transaction that holds the wrapper. */
   mark: number
   /** Grows at each change made through this wrapper: what an iterator has fetched is old then. */
@@ -23,7 +25,7 @@ export interface Target {
 
 /** Gives the object back that it is given: what a subclass adds is added to that one. */
 // eslint-disable-next-line @typescript-eslint/no-extraneous-class -- its constructor is all that it is for
-class Given {
+export class Given {
   constructor(object: object) {
     return object
   }
@@ -59,7 +61,7 @@ const bytes = new WeakMap<object, Target>()
 
 /** Ties a wrapper to what stands behind it. */
 export function tie(wrapper: object, target: Target): void {
-  if (target.tag === Tag.RECORD || target.tag === Tag.ARRAY) new StampedProxy(wrapper, target)
+  if (target.proxied) new StampedProxy(wrapper, target)
   else if (target.tag === Tag.BUFFER || target.tag === Tag.VIEW) bytes.set(wrapper, target)
   else new Stamped(wrapper, target)
 }
@@ -69,12 +71,12 @@ export function targetOf(value: object): Target | undefined {
   return StampedProxy.of(value) ?? Stamped.of(value) ?? bytes.get(value)
 }
 
-/** What stands behind a SharedMap or a SharedSet; undefined for anything else. */
-export function collectionTargetOf(value: object): Target | undefined {
+/** What stands behind a SharedMap, a SharedSet or an instance of a struct; undefined for anything else. */
+export function ordinaryTargetOf(value: object): Target | undefined {
   return Stamped.of(value)
 }
 
-/** What stands behind a shared record or array; undefined for anything else. */
+/** What stands behind a shared record (but of a struct) or array; undefined for anything else. */
 export function proxyTargetOf(value: object): Target | undefined {
   return StampedProxy.of(value)
 }

@@ -5,6 +5,7 @@
 import { fail } from '../errors.js'
 import { SharedMap } from '../map.js'
 import { SharedSet } from '../set.js'
+import { fieldsOf } from '../struct.js'
 
 interface Step {
   kind: 'key' | 'get' | 'keys' | 'values'
@@ -51,7 +52,8 @@ export function follow(value: unknown, path: Step[]): unknown {
     const missing = () => fail('ERR_COHEAP_INVALID_ARGUMENT', `there is nothing at ${JSON.stringify(key)} of the path`)
     if (value === null || typeof value !== 'object') throw missing()
     if (kind === 'key') {
-      if (!Object.hasOwn(value, key)) throw missing()
+      const fields = fieldsOf(value)
+      if (!(fields === undefined ? Object.hasOwn(value, key) : fields.includes(String(key)))) throw missing()
       value = (value as Record<string, unknown>)[key]
     } else if (kind === 'get') {
       if (!(value instanceof SharedMap) || !value.has(key)) throw missing()

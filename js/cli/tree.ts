@@ -6,6 +6,7 @@ import { CoheapError } from '../errors.js'
 import { isShared } from '../target.js'
 import { SharedMap } from '../map.js'
 import { SharedSet } from '../set.js'
+import { fieldsOf } from '../struct.js'
 import { size } from './figures.js'
 
 /** How much is shown. */
@@ -103,7 +104,7 @@ function isContainer(value: unknown): value is object {
 /** An instance of a class, which need not be registered here. */
 function isInstance(value: object): boolean {
   if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return false
-  return isShared(value) || (types.isProxy(value) && Object.isFrozen(value))
+  return isShared(value) || fieldsOf(value) !== undefined || (types.isProxy(value) && Object.isFrozen(value))
 }
 
 function nameOf(value: object): string {
@@ -142,9 +143,14 @@ function describe(value: unknown): string {
   if (types.isDataView(value)) return `DataView, ${size(value.byteLength)}`
   const frozen = Object.isFrozen(value) ? 'frozen ' : ''
   if (Array.isArray(value)) return `${frozen}array, ${counted(value.length, 'element')}`
-  if (isContainer(value)) return `${frozen}${nameOf(value)}, ${counted(Reflect.ownKeys(value).length, 'key')}`
+  if (isContainer(value)) return `${frozen}${nameOf(value)}, ${counted(keysOf(value).length, 'key')}`
   // a Date, an Error and the like: a copy
   return short(inspect(value, { depth: 0, breakLength: Infinity }))
+}
+
+/** The own keys of an object; the fields of a struct. */
+function keysOf(value: object): readonly (string | symbol)[] {
+  return fieldsOf(value) ?? Reflect.ownKeys(value)
 }
 
 function membersOf(value: object, most: number): { shown: Member[]; left: number } {
@@ -170,7 +176,7 @@ function membersOf(value: object, most: number): { shown: Member[]; left: number
     const shown = Array.from({ length: most }, (_, i) => String(i)).filter((i) => Object.hasOwn(value, i))
     return { shown: shown.map(property), left: value.length - most }
   }
-  const keys = Reflect.ownKeys(value).filter((key) => !Array.isArray(value) || key !== 'length')
+  const keys = keysOf(value).filter((key) => !Array.isArray(value) || key !== 'length')
   return { shown: keys.slice(0, most).map(property), left: Math.max(0, keys.length - most) }
 }
 
