@@ -1,5 +1,7 @@
 // The places that are written and read, by number: the first key of each object, and each list.
 
+import { struct } from '../../dist/index.js'
+
 export const KEYS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l']
 
 /** The most elements of the list whose elements each have a place of their own. */
@@ -14,5 +16,9 @@ export const PLACES = {
   mixedList: 51,
   ordered: 60,
   children: 80,
-  counters: 92,
+  fixed: 92,
+  counters: 110,
 }
+
+/** A fixed layout: numbers in every other field, any value in the rest. */
+export const Fixed = struct('Fixed', Object.fromEntries(KEYS.map((key, i) => [key, i % 2 === 0 ? 'f64' : 'any'])))

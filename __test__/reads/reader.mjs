@@ -5,7 +5,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Heap } from '../../dist/index.js'
-import { KEYS, MOST, PLACES } from './places.mjs'
+import { Fixed, KEYS, MOST, PLACES } from './places.mjs'
 import { belongs, numberOf, textOf } from './tagged.mjs'
 
 const [most, writers, plant] = process.argv.slice(2)
@@ -23,6 +23,7 @@ const object = (make) => Object.fromEntries(KEYS.map((key, i) => [key, make(i)])
 root.numbers = object((i) => numberOf(PLACES.numbers + i, 0))
 root.texts = object((i) => textOf(PLACES.texts + i, 0))
 root.mixed = object((i) => numberOf(PLACES.mixed + i, 0))
+root.fixed = new Fixed(object((i) => numberOf(PLACES.fixed + i, 0)))
 root.children = object((i) => root.known[i])
 root.shapes = Array.from({ length: 8 }, () => ({}))
 root.list = []
@@ -42,6 +43,7 @@ const kinds = {
   numbers: () => readObject('numbers'),
   texts: () => readObject('texts'),
   mixed: () => readObject('mixed'),
+  fixed: () => readObject('fixed'),
   children: () => {
     const o = root.children
     let changes = 0

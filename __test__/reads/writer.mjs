@@ -47,6 +47,9 @@ const changes = {
   mixed(i, k) {
     root.mixed[KEYS[i]] = valueOf(place(k), dice.int(2 ** 20), children)
   },
+  fixed(i, k) {
+    root.fixed[KEYS[i]] = (i % 2 === 0 ? numberOf : valueOf)(place(k), dice.int(2 ** 20), children)
+  },
   children(i) {
     root.children[KEYS[i]] = dice.pick(children)
   },
