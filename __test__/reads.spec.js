@@ -16,12 +16,14 @@ async function run(...args) {
 }
 
 test('what is read while others write is only ever what was written, with each of the compilers', async (t) => {
+  t.timeout(300_000)
   const { code, output } = await run('--reads', 2e6, '--flagged', 1e5)
   t.is(code, 0, output)
   t.regex(output, /--no-opt/)
 })
 
 test('a value of another place is found', async (t) => {
+  t.timeout(300_000)
   const { code, output } = await run('--reads', 1e7, '--flagged', 1e7, '--plant')
   t.is(code, 1, output)
   // by each of the compilers
