@@ -1,7 +1,9 @@
 // Structs: instances with a fixed layout, whose fields are accessors on the prototype.
 import test from 'ava'
 import assert from 'node:assert'
-import { inspect } from 'node:util'
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { inspect, promisify } from 'node:util'
 import { Heap, isShared, register, retry, snapshot, struct } from '../dist/index.js'
 import { puppet } from './fixtures/puppet.js'
 
@@ -438,4 +440,16 @@ test('a reader never sees half of what a transaction writes', async (t) => {
   p.next = true
   t.true((await written) >= last)
   await writer.end()
+})
+
+test('the command line shows the fields of structs that it does not know', async (t) => {
+  root.shown = new Point({ x: 1, next: Object.freeze(new Point({ label: 'in ice' })) })
+  const cli = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url))
+  const run = async (...args) => (await promisify(execFile)(process.execPath, [cli, ...args])).stdout
+  const all = await run('inspect', heap.name, 'shown')
+  t.regex(all, /shown: Point, 5 keys/)
+  t.regex(all, /├─ x: 1\n/)
+  t.regex(all, /└─ next: frozen Point, 5 keys/)
+  t.regex(all, /label: "in ice"/)
+  t.regex(await run('inspect', heap.name, 'shown.next.label'), /"in ice"/)
 })

@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import assert from 'node:assert/strict'
-import { Heap, register, retry, snapshot } from 'coheap'
+import { Heap, register, retry, snapshot, struct } from 'coheap'
 
 class Employee {
   constructor(name, salary) {
@@ -22,12 +22,8 @@ class Employee {
   }
 }
 
-class Metrics {
-  constructor(visits, load) {
-    this.visits = visits
-    this.load = load
-  }
-}
+// a fixed layout: for what is read and written all the time
+const Metrics = struct('Metrics', { visits: 'u8', load: 'f64' })
 
 class Company {
   constructor(id, emails, sites, income, employees, metrics) {
@@ -53,13 +49,12 @@ class Message {
     new Set(['Berlin']),
     { y2023: 10.5 },
     [new Employee('Ada', 60_000)],
-    new Metrics(250, 0.5),
+    new Metrics({ visits: 250, load: 0.5 }),
   )
 }
 
 // the same lines in every process
 register(Employee, { fields: { name: 'string', salary: 'f64' } })
-register(Metrics, { fields: { visits: 'u8', load: 'f64' } })
 register(Company)
 register(Message)
 

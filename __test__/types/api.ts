@@ -15,6 +15,7 @@ import {
   registerCodec,
   retry,
   snapshot,
+  struct,
   type ErrorCode,
   type HeapInfo,
   type FieldType,
@@ -163,6 +164,43 @@ registerCodec(Person, {
 })
 // @ts-expect-error: decode must give an instance
 registerCodec(Person, { name: 'Person', encode: (p) => p.name, decode: (s: string) => s })
+
+// structs
+const Point = struct('Point', { x: 'f64', hits: 'i32', ok: 'bool', id: 'u64', label: 'string', next: 'any' })
+const point = heap.share(new Point({ x: 1, label: 'a' }))
+expectTypeOf(point.x).toEqualTypeOf<number>()
+expectTypeOf(point.ok).toEqualTypeOf<boolean>()
+expectTypeOf(point.id).toEqualTypeOf<bigint>()
+expectTypeOf(point.label).toEqualTypeOf<string>()
+expectTypeOf(point.next).toBeAny()
+expectTypeOf(new Point()).toEqualTypeOf<{
+  x: number
+  hits: number
+  ok: boolean
+  id: bigint
+  label: string
+  next: any
+}>()
+expectTypeOf(snapshot(point).id).toEqualTypeOf<bigint>()
+if (error instanceof Point) expectTypeOf(error.hits).toEqualTypeOf<number>()
+point.hits = 5
+// @ts-expect-error: a number
+point.hits = 'many'
+// @ts-expect-error: no such field
+point.foo = 1
+// @ts-expect-error: no such field
+new Point({ foo: 1 })
+// @ts-expect-error: a bigint
+new Point({ id: 1 })
+// @ts-expect-error: no such type
+struct('Bad', { x: 'double' })
+class Vector extends struct('Vector', { x: 'f64', y: 'f64' }) {
+  get length(): number {
+    return Math.hypot(this.x, this.y)
+  }
+}
+register(Vector)
+expectTypeOf(heap.share(new Vector({ x: 1 })).length).toEqualTypeOf<number>()
 
 // destroy, ref, deref
 expectTypeOf(heap.ref(shared)).toEqualTypeOf<Ref>()

@@ -1,6 +1,6 @@
 // What is measured. A case names the roles of its processes; a peer that can do it has a function of that name.
 
-export const PEERS = ['coheap', 'ems', 'lmdb', 'socket', 'ipc']
+export const PEERS = ['coheap', 'shm', 'ems', 'lmdb', 'socket', 'ipc']
 
 /** Objects in the property cases, accounts in the transfers. */
 export const OBJECTS = 1000
@@ -18,6 +18,8 @@ const pair = ['producer', 'consumer']
 export const CASES = [
   { name: 'property read', roles: one },
   { name: 'property write', roles: one },
+  { name: 'struct field read', roles: one },
+  { name: 'struct field write', roles: one },
   { name: 'map get', roles: one },
   { name: 'map set', roles: one },
   { name: 'transfer, 1 process', roles: one },

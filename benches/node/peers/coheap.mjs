@@ -1,4 +1,4 @@
-import { Heap } from 'coheap'
+import { Heap, struct } from 'coheap'
 import { KEYS, MESSAGES, MONEY, OBJECTS, consume, message, random, timed } from '../cases.mjs'
 
 const BATCH = 100
@@ -18,6 +18,28 @@ const transfer = ({ id, seconds, shared }) => {
         list[to].balance += 1
       })
     })
+}
+
+const reading = (name) => ({ seconds, shared }) => {
+  const list = [...open(shared)[name]]
+  const pick = random(1)
+  let sum = 0
+  return () => {
+    const result = timed(seconds, () => (sum += list[pick(OBJECTS)].value))
+    if (!(sum > 0)) throw new Error('nothing was read')
+    return result
+  }
+}
+
+const writing = (name) => ({ seconds, shared }) => {
+  const list = [...open(shared)[name]]
+  const pick = random(1)
+  return () => {
+    const result = timed(seconds, (i) => (list[pick(OBJECTS)].value = i))
+    list[3].value = -5
+    if (heap.root[name][3].value !== -5) throw new Error('nothing was written')
+    return result
+  }
 }
 
 const channel = (make, idOf, batch) => async ({ role, shared }) => {
@@ -58,6 +80,7 @@ function consumeSync(c, idOf) {
   return { ops: MESSAGES, seconds: (performance.now() - start) / 1000 }
 }
 
+const Metrics = struct('Metrics', { value: 'f64', hits: 'i32', label: 'string', next: 'any' })
 const frozen = (i) => Object.freeze(message(i))
 
 export default {
@@ -65,6 +88,7 @@ export default {
     heap = Heap.create(undefined, { size: '64MiB' })
     const { root } = heap
     root.objects = Array.from({ length: OBJECTS }, (_, i) => ({ value: i }))
+    root.structs = Array.from({ length: OBJECTS }, (_, i) => new Metrics({ value: i }))
     root.accounts = Array.from({ length: OBJECTS }, () => ({ balance: MONEY / OBJECTS }))
     root.map = new Map(KEYS.map((key, i) => [key, i]))
     return heap.name
@@ -77,26 +101,10 @@ export default {
   teardown: () => heap.close(),
   leave: () => heap.close(),
   cases: {
-    'property read': ({ seconds, shared }) => {
-      const list = [...open(shared).objects]
-      const pick = random(1)
-      let sum = 0
-      return () => {
-        const result = timed(seconds, () => (sum += list[pick(OBJECTS)].value))
-        if (!(sum > 0)) throw new Error('nothing was read')
-        return result
-      }
-    },
-    'property write': ({ seconds, shared }) => {
-      const list = [...open(shared).objects]
-      const pick = random(1)
-      return () => {
-        const result = timed(seconds, (i) => (list[pick(OBJECTS)].value = i))
-        list[3].value = -5
-        if (heap.root.objects[3].value !== -5) throw new Error('nothing was written')
-        return result
-      }
-    },
+    'property read': reading('objects'),
+    'property write': writing('objects'),
+    'struct field read': reading('structs'),
+    'struct field write': writing('structs'),
     'map get': ({ seconds, shared }) => {
       const { map } = open(shared)
       const pick = random(1)
