@@ -6,6 +6,8 @@
  * whose prototype has an accessor for each field. That knows its word beforehand and reads it in the window as
  * `record.ts` does. An instance that is not shared looks the same; its values stand behind it in this thread.
  */
+// first: these modules refer to each other, and it is from there that they can be evaluated in turn, whoever is asked for
+import './attachment.js'
 import type { Attachment } from './attachment.js'
 import { ABSENT, ASK, immediate, scratchF } from './cells.js'
 import {
