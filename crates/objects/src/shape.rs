@@ -232,7 +232,16 @@ pub fn info<M: Mem + ?Sized>(m: &M, id: u16) -> Res<Rc<Shape>> {
 /// The shape of an empty record, plain or with a null prototype.
 pub fn root<M: Mem + ?Sized>(m: &mut M, null_proto: bool) -> Res<Rc<Shape>> {
     table::made(m)?;
-    info(m, if null_proto { NULL_PROTO } else { PLAIN })
+    without_keys(info(m, if null_proto { NULL_PROTO } else { PLAIN })?)
+}
+
+/// A root, if it is one.
+fn without_keys(shape: Rc<Shape>) -> Res<Rc<Shape>> {
+    if shape.is_empty() {
+        Ok(shape)
+    } else {
+        Err(Error::corrupt("a root of shapes that has keys", shape.id as u64).into())
+    }
 }
 
 /// The number of the class of this name: 1/16 of the offset of its name, which is interned as a key. The same in every
@@ -259,7 +268,7 @@ const CLASS_UNIT: u64 = 16;
 pub fn class_root<M: Mem + ?Sized>(m: &mut M, class: u32) -> Res<Rc<Shape>> {
     let step = Step { parent: 0, key: 0, class: class as u64, slots: 0, root: 0 };
     match table::shape_at(m, step, None)? {
-        Some(id) => info(m, id),
+        Some(id) => without_keys(info(m, id)?),
         None => Err(Error::new(Code::OutOfMemory, "no room for the shape of one more class").into()),
     }
 }
@@ -269,7 +278,7 @@ pub fn class_root<M: Mem + ?Sized>(m: &mut M, class: u32) -> Res<Rc<Shape>> {
 pub fn child<M: Mem + ?Sized>(m: &mut M, parent: &Shape, key: &Key) -> Res<Option<Rc<Shape>>> {
     let known = parent.children.borrow().get(key).copied();
     if let Some(id) = known {
-        return info(m, id).map(Some);
+        return longer(parent, info(m, id)?).map(Some);
     }
     if parent.len() >= MAX_KEYS {
         return Ok(None);
@@ -288,12 +297,20 @@ pub fn child<M: Mem + ?Sized>(m: &mut M, parent: &Shape, key: &Key) -> Res<Optio
         root: parent.root,
     };
     let Some(id) = table::shape_at(m, step, Some(parent.at))? else { return Ok(None) };
-    let shape = info(m, id)?;
-    let Some(key) = shape.keys.last() else {
-        return Err(Error::corrupt("a shape without its key", id as u64).into());
-    };
-    parent.children.borrow_mut().insert(key.clone(), id);
+    let shape = longer(parent, info(m, id)?)?;
+    if let Some(key) = shape.keys.last() {
+        parent.children.borrow_mut().insert(key.clone(), id);
+    }
     Ok(Some(shape))
+}
+
+/// A shape that has one key more than its parent, if it does.
+fn longer(parent: &Shape, shape: Rc<Shape>) -> Res<Rc<Shape>> {
+    if shape.len() == parent.len() + 1 {
+        Ok(shape)
+    } else {
+        Err(Error::corrupt("a shape that does not follow on its parent", shape.id as u64).into())
+    }
 }
 
 /// The shape with exactly these keys in this order; `None` if there is no room for it, or a key comes twice.

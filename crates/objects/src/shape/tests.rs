@@ -124,3 +124,13 @@ fn a_shape_that_has_a_key_twice_is_corrupt() {
     let error = Fault::Error(Error::corrupt("a shape whose keys do not fit", two.id as u64));
     assert_eq!(info(&m, two.id).err(), Some(error));
 }
+
+#[test]
+fn a_root_with_keys_and_a_child_that_is_none_are_corrupt() {
+    let mut m = ScratchMem::new(4 << 20);
+    let plain = root(&mut m, false).unwrap();
+    let two = of(&mut m, false, &["a", "b"].map(Key::string)).unwrap().unwrap();
+    let error = |about| Some(Fault::Error(Error::corrupt(about, two.id as u64)));
+    assert_eq!(without_keys(two.clone()).err(), error("a root of shapes that has keys"));
+    assert_eq!(longer(&plain, two.clone()).err(), error("a shape that does not follow on its parent"));
+}
