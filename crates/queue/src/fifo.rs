@@ -173,7 +173,8 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
             return Err(error);
         }
         self.hand.decide();
-        for place in &claimed {
+        // the first one last: who waits at it finds all of them there, and does not run along with us
+        for place in claimed.iter().rev() {
             self.rings.publish(place);
         }
         self.hand.end();

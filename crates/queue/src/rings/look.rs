@@ -3,6 +3,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
+use coheap_segment::primitive::{SPINS, spin_loop};
 use coheap_segment::{Result, Segment};
 
 use super::{Enter, MANY, Place, Rings, Spot, stuck};
@@ -146,6 +147,7 @@ impl<'s> Rings<'s> {
     /// from a look that found something which is not to be found again.
     pub fn look(&self, cursor: &mut Cursor<'s>, mine: Option<Owner>, woken: &mut Woken) -> Result<Look<'s>> {
         let mut tries = 0;
+        let mut lingered = None;
         'again: while tries < MANY {
             let mut at_head = false;
             let mut spot = match cursor.spot.take() {
@@ -189,12 +191,19 @@ impl<'s> Rings<'s> {
                     State::Empty => break None,
                     State::Seal => break Some(State::Seal),
                     State::Taken if Some(seen.owner()) == mine => {}
+                    State::Putting if lingered != Some(spot.pos) => {
+                        lingered = Some(spot.pos);
+                        linger(&here);
+                        continue;
+                    }
                     State::Putting | State::Taken => match self.settle(&here, woken) {
                         Settled::Stands(verdict) => {
                             if !passed.add(here, verdict) {
                                 break None; // so many: as if there were nothing behind them
                             }
                         }
+                        // with nothing passed over, no other place has a say in this one
+                        _ if passed.is_empty() && tries < MANY => continue,
                         _ => continue 'again,
                     },
                     State::Garbage => return Err(stuck(spot.pos)),
@@ -275,6 +284,17 @@ impl<'s> Rings<'s> {
     }
 }
 
+/// Waits a little for a place that is being put to. A run of messages is put within some microseconds, unless its putter is
+/// stopped or dead: to walk along it, or to lend a hand, meanwhile takes the cache lines from its putter.
+fn linger(here: &Place<'_>) {
+    for _ in 0..SPINS {
+        if here.place.load(SeqCst) != here.word.0 {
+            return;
+        }
+        spin_loop();
+    }
+}
+
 /// Whom settled places concern.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Woken {
@@ -298,6 +318,10 @@ impl<'s> Passed<'s> {
         }
         self.0.push((here, verdict));
         true
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn first(&self) -> Option<Place<'s>> {

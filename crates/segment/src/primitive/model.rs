@@ -49,6 +49,9 @@ pub use self::loom::{forget_words, found_new_words};
 /// On the machine at hand, perhaps; by the language's memory model never.
 pub const RMW_IS_A_FENCE: bool = false;
 
+/// A checker tries what comes of waiting for another thread anyway.
+pub const SPINS: u32 = 0;
+
 /// Nanoseconds that a look at the clock costs: as long as anyone spins, so that waiting is one look and then a sleep.
 const TICK: u64 = 25_000;
 
