@@ -13,6 +13,7 @@
 
    Mutants (-D)        what is wrong
    NO_LOOK_AGAIN       places passed over are not looked at again before the CAS
+   NO_THIRD_LOOK       a place passed over whose owner has gone on counts as a tombstone, though it may be put by now
    RECOVER_NO_PLACES   recovery sets IDLE without settling the places of the dead
    RECOVER_STORE       recovery stores FULL instead of a CAS from PUTTING
    FULL_EARLY          step 5 puts FULL instead of PUTTING
@@ -91,7 +92,13 @@ again:
      if
      :: x == pst[j] && o == po[j] && t == pt[j] ->
         if
-        :: UNDECIDED(o, t) || IS(o, t, DIRECT) || (x == PUTTING && OVER(o, t)) || (x == TAKEN && IS(o, t, COMM)) -> j++
+        :: UNDECIDED(o, t) || IS(o, t, DIRECT) || (x == TAKEN && IS(o, t, COMM)) -> j++
+        :: x == PUTTING && OVER(o, t) ->    /* a tombstone, or put since, and its owner has gone on */
+#ifdef NO_THIRD_LOOK
+           j++
+#else
+           if :: SAME(j, o, t, x) -> j++ :: else -> goto again fi
+#endif
         :: else -> goto again
         fi
      :: else -> if :: x == GONE -> j++ :: else -> goto again fi
@@ -107,7 +114,7 @@ inline take() {
     :: p[found].st == FULL -> p[found].st = TAKEN; p[found].own = me; p[found].tag = s[me].seq; won = true;
        d_step { j = 0; do
        :: j < found -> assert(returned || !(p[j].st == FULL && p[j].msg < p[found].msg && put[p[j].msg])); 
-                       assert(returned || !(p[j].st == PUTTING && IS(p[j].own, p[j].tag, COMM) && p[found].msg == 3)); j++
+                       assert(returned || !(p[j].st == PUTTING && IS(p[j].own, p[j].tag, COMM) && p[j].msg < p[found].msg)); j++
        :: else -> break od; j = 0 }
     :: else -> won = false
     fi }
@@ -123,7 +130,7 @@ inline claim(m, what) {
   od
 }
 proctype Putter(byte me) {
-  byte i, j, at[2];
+  byte i, j, x, at[2];
   s[me].st = ACTIVE;
   CRASH;
   atomic { if :: s[me].st == ACTIVE -> s[me].st = PREP :: else -> goto abort fi }
@@ -142,9 +149,10 @@ proctype Putter(byte me) {
   cas(at[0], me, s[me].seq - 1, PUTTING, FULL);
   cas(at[1], me, s[me].seq - 1, PUTTING, FULL);
 #else
-  cas(at[0], me, s[me].seq, PUTTING, FULL);
+  if :: x = 0 :: x = 1 fi;              /* in any order: a transaction first to last, putMany last to first */
+  cas(at[x], me, s[me].seq, PUTTING, FULL);
   CRASH;
-  cas(at[1], me, s[me].seq, PUTTING, FULL);
+  cas(at[1 - x], me, s[me].seq, PUTTING, FULL);
   CRASH;
 #endif
   goto idle;

@@ -344,7 +344,10 @@ impl<'s> Passed<'s> {
             }
             match (now.state(), judge(seg, now.owner())) {
                 (_, Verdict::Undecided | Verdict::Direct) => true,
-                (State::Putting, verdict) => verdict == Verdict::Over,
+                // over: a tombstone; or there since our look, all of it, and its owner has gone on
+                (State::Putting, verdict) => {
+                    verdict == Verdict::Over && here.place.load(SeqCst) == here.word.0
+                }
                 (_, verdict) => verdict == Verdict::Committed,
             }
         })
