@@ -206,6 +206,15 @@ impl<'a> Reader<'a> {
             _ => Err(malformed("a text of another tag", self.at)),
         }
     }
+    /// The next value, if it is an integer of 32 bits.
+    #[inline]
+    pub fn integer(&mut self) -> Option<Cell> {
+        let &[tag, a, b, c, d] = self.bytes.get(self.at..self.at + 5)? else { return None };
+        (tag == tag::I32).then(|| {
+            self.at += 5;
+            Cell::number(f64::from(i32::from_le_bytes([a, b, c, d])))
+        })
+    }
     /// The head of the next value.
     #[inline]
     pub fn item(&mut self) -> Res<Item<'a>> {

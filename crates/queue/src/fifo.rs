@@ -243,7 +243,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
     }
 
     /// Takes one message in a single operation that has begun (DIRECT) if, and only if, it gives one.
-    fn acquire(&mut self) -> Result<Take<Place<'s>>> {
+    fn acquire(&mut self) -> Result<Take<First<'s>>> {
         let mut owner = None;
         let result = self.acquire_as(&mut owner);
         if owner.is_some() && !matches!(result, Ok(Take::Taken(_))) {
@@ -252,14 +252,14 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         result
     }
 
-    fn acquire_as(&mut self, owner: &mut Option<Owner>) -> Result<Take<Place<'s>>> {
+    fn acquire_as(&mut self, owner: &mut Option<Owner>) -> Result<Take<First<'s>>> {
         loop {
             match self.find(&mut Cursor::default(), None, true)? {
                 Seen::Message(found, passed) => {
                     let me = *owner.get_or_insert_with(|| self.begin());
                     if let Some(place) = self.rings.take(&found, me) {
                         self.passed_over(passed, &place);
-                        return Ok(Take::Taken(place));
+                        return Ok(Take::Taken(First { place, orderly: passed.is_none() }));
                     }
                 }
                 Seen::Nothing => return Ok(Take::Empty),
@@ -272,7 +272,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
     /// message stays in the channel.
     pub fn take<T>(&mut self, mut load: impl FnMut(&mut dyn Mem, Guard, Cell) -> Res<T>) -> Res<Take<T>> {
         let place = match self.acquire()? {
-            Take::Taken(place) => place,
+            Take::Taken(first) => first.place,
             Take::Empty => return Ok(Take::Empty),
             Take::Closed => return Ok(Take::Closed),
         };
@@ -300,29 +300,43 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         if max == 0 {
             return Ok(Take::Empty);
         }
-        let first = match self.acquire()? {
-            Take::Taken(place) => place,
+        let First { place: first, mut orderly } = match self.acquire()? {
+            Take::Taken(first) => first,
             Take::Empty => return Ok(Take::Empty),
             Take::Closed => return Ok(Take::Closed),
         };
         let me = first.word.owner();
         let mut taken = vec![first];
-        let mut cursor = Cursor::default();
+        let mut last = first;
         // a run of messages comes out of their putter's cache: all of it at once rather than one after another
         self.prefetch(&first);
+        let mut cursor = Cursor::default();
         while taken.len() < max {
-            match self.find(&mut cursor, Some(me), false) {
-                Ok(Seen::Message(found, passed)) => match self.rings.take(&found, me) {
-                    Some(place) => {
-                        self.passed_over(passed, &place);
-                        self.prefetch(&place);
-                        taken.push(place);
+            // an error: the next operation meets it again
+            let next = if orderly { self.rings.take_after(&last, me) } else { Ok(None) };
+            let Ok(next) = next else { break };
+            let place = match next {
+                Some(place) => place,
+                None => {
+                    if orderly {
+                        let Ok(behind) = self.rings.behind(&last) else { break };
+                        cursor = behind;
                     }
-                    None => cursor = Cursor::default(),
-                },
-                // an error: the next look meets it again
-                _ => break,
-            }
+                    let Ok(Seen::Message(found, passed)) = self.find(&mut cursor, Some(me), false) else {
+                        break;
+                    };
+                    let Some(place) = self.rings.take(&found, me) else {
+                        cursor = Cursor::default();
+                        continue;
+                    };
+                    orderly = passed.is_none();
+                    self.passed_over(passed, &place);
+                    place
+                }
+            };
+            self.prefetch(&place);
+            taken.push(place);
+            last = place;
         }
         let seg = self.seg;
         let undo = Undo { hand: &mut *self.hand, seg, taken: &taken, woken: &mut self.woken };
@@ -414,6 +428,13 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         self.woken.takers |= self.channel.sealed.load(SeqCst) != 0;
         Ok(())
     }
+}
+
+/// The first message of an operation.
+struct First<'s> {
+    place: Place<'s>,
+    /// Nothing was passed over before it.
+    orderly: bool,
 }
 
 /// What [`Fifo::find`] has found.

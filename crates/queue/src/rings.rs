@@ -28,7 +28,7 @@ use coheap_segment::primitive::{AtomicU64, spin_loop};
 use coheap_segment::{Error, Off, Result, Segment};
 
 use crate::layout::{ChannelRecord, Ring, RingRecord, UNBOUNDED};
-use crate::word::{Link, Owner, SlotWord, lap_of};
+use crate::word::{Link, Owner, SlotWord, State, lap_of};
 
 pub(crate) use look::{Cursor, Look, Woken};
 
@@ -398,12 +398,37 @@ impl<'s> Rings<'s> {
     }
 
     /// FULL → TAKEN by `owner`, if nobody was quicker. `Place` as it then is.
+    #[inline]
     pub fn take(&self, found: &Place<'s>, owner: Owner) -> Option<Place<'s>> {
         let word = found.word.taken(owner);
         match found.place.compare_exchange(found.word.0, word.0, SeqCst, SeqCst) {
             Ok(_) => Some(Place { word, ..*found }),
             Err(_) => None,
         }
+    }
+
+    /// Takes the message right behind `last`, which the same attempt has taken, if that is easily done: in the same ring, with
+    /// a message of its own. Nothing may have been passed over before.
+    #[inline]
+    pub fn take_after(&self, last: &Place<'s>, owner: Owner) -> Result<Option<Place<'s>>> {
+        let pos = last.pos + 1;
+        if pos & (self.n - 1) == 0 {
+            return Ok(None);
+        }
+        let at = last.at + 8;
+        let place = self.seg.word(at)?;
+        let word = SlotWord(place.load(SeqCst));
+        if word.state() != State::Full || word.lap() != last.word.lap() {
+            return Ok(None);
+        }
+        Ok(self.take(&Place { pos, word, place, at }, owner))
+    }
+
+    /// A look that goes on behind `last`, which the looker's attempt has taken.
+    pub fn behind(&self, last: &Place<'s>) -> Result<Cursor<'s>> {
+        let before = size_of::<RingRecord>() as u64 + (last.pos & (self.n - 1)) * 8;
+        let ring = Ring::at(self.seg, last.at - before, self.n)?;
+        Ok(Cursor::at(Spot { pos: last.pos + 1, seq: self.seq_of(last.pos), ring }))
     }
 
     /// A place that the caller's attempt, which comes to nothing, has claimed → a tombstone.

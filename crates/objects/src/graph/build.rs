@@ -210,7 +210,10 @@ pub fn build_all<M: Mem + ?Sized>(
     let count = reader.pairs()?;
     let mut cells = Vec::with_capacity(count as usize);
     for _ in 0..count {
-        cells.push(one(m, &mut reader, resolve, Want::Element)?);
+        cells.push(match reader.integer() {
+            Some(cell) => cell,
+            None => one(m, &mut reader, resolve, Want::Element)?,
+        });
     }
     at_end(&reader)?;
     Ok(cells)

@@ -32,6 +32,13 @@ pub(crate) struct Cursor<'s> {
     passed: Passed<'s>,
 }
 
+impl<'s> Cursor<'s> {
+    /// At a spot before which nothing was passed over.
+    pub(super) fn at(spot: Spot<'s>) -> Cursor<'s> {
+        Cursor { spot: Some(spot), passed: Passed::default() }
+    }
+}
+
 impl<'s> Rings<'s> {
     /// How many places between head and `tail` hold no message. Looks at those only that somebody noted.
     pub(super) fn holes_before(&self, tail: u64) -> Result<u64> {
