@@ -219,7 +219,7 @@ export class Attachment {
       for (let i = 0; i < n; i++) {
         const value = values[i]
         if (typeof value === 'number') encoder.writer.number(value)
-        else {
+        else if (!encoder.writeFlat(value)) {
           encoder.encode(value)
           encoder.reset()
         }

@@ -100,6 +100,11 @@ export class Encoder {
     }
   }
 
+  /** Writes the value if it is an object that can be written in the flat form; of most messages nothing else is asked. */
+  writeFlat(value: unknown): boolean {
+    return typeof value === 'object' && value !== null && this.flat.write(value)
+  }
+
   /** Code of the user's is about to run, which may use staging. */
   private detach(): void {
     this.writer.detach()

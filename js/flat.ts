@@ -28,7 +28,7 @@ export type ShapeOf = (keys: readonly string[], info: ClassInfo) => number
 /** Writes objects in the flat form. */
 export class FlatWriter {
   /** The keys of the object that was written last, and their shape: the next one is likely to have the same. */
-  private keys: readonly string[] | undefined
+  private keys: readonly string[] = ['']
   private shape = 0
 
   constructor(
@@ -40,18 +40,14 @@ export class FlatWriter {
   write(value: object): boolean {
     // a Proxy first: whatever is asked of one may run its traps
     if (isProxy(value) || prototypeOf(value) !== Object.prototype || !isFrozen(value)) return false
-    const names = ownKeys(value)
-    const n = names.length
-    if (n > MOST_SHAPE_KEYS || ownSymbols(value).length !== 0 || ordinaryTargetOf(value) !== undefined) return false
-    if (this.keys === undefined || !sameKeys(this.keys, names)) {
-      this.shape = canBeFlat(names) ? this.shapeOf(names, PLAIN) : 0
-      this.keys = names
-    }
+    if (ownSymbols(value).length !== 0 || ordinaryTargetOf(value) !== undefined) return false
+    if (!hasKeys(value, this.keys)) this.learn(ownKeys(value))
     if (this.shape === 0) return false
-    const w = this.writer
+    const { writer: w, keys } = this
+    const n = keys.length
     const start = w.beginFlat(this.shape, n)
     for (let i = 0; i < n; i++) {
-      const property = descriptor(value, names[i])
+      const property = descriptor(value, keys[i])
       if (property === undefined || !this.member(property)) {
         w.pos = start
         return false
@@ -59,6 +55,12 @@ export class FlatWriter {
     }
     w.endFlat(start)
     return true
+  }
+
+  /** The next object is likely to have these keys too. */
+  private learn(keys: readonly string[]): void {
+    this.shape = keys.length <= MOST_SHAPE_KEYS && canBeFlat(keys) ? this.shapeOf(keys, PLAIN) : 0
+    this.keys = keys
   }
 
   /** Writes the value of a data property, if it is a simple one. An accessor has no value, and is none. */
@@ -78,6 +80,14 @@ export class FlatWriter {
 /** True of keys that {@link readMembers} can set: all but `__proto__`, which would set the prototype. */
 export function canBeFlat(keys: readonly (string | symbol)[]): keys is readonly string[] {
   return !keys.some((key) => typeof key === 'symbol' || key === '__proto__')
+}
+
+/** True if these are the enumerable own keys of an ordinary object, in this order, and it inherits none. */
+function hasKeys(object: object, keys: readonly string[]): boolean {
+  let i = 0
+  // unlike Object.keys it makes no array of the keys, and an object that looks like the last one is told at once
+  for (const key in object) if (key !== keys[i++]) return false
+  return i === keys.length
 }
 
 /** True if these are the same keys in the same order. */

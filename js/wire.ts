@@ -198,13 +198,25 @@ export class Writer {
     const head = this.pos
     if (n <= SHORT) {
       let at = head + 5
+      let all = 0
       let i = 0
+      for (; i + 3 < n; i += 4, at += 4) {
+        const a = s.charCodeAt(i)
+        const b = s.charCodeAt(i + 1)
+        const c = s.charCodeAt(i + 2)
+        const d = s.charCodeAt(i + 3)
+        all |= a | b | c | d
+        u8[at] = a
+        u8[at + 1] = b
+        u8[at + 2] = c
+        u8[at + 3] = d
+      }
       for (; i < n; i++) {
         const c = s.charCodeAt(i)
-        if (c > 255) break
+        all |= c
         u8[at++] = c
       }
-      if (i === n) {
+      if (all < 256) {
         u8[head] = Wire.LATIN1
         this.view.setUint32(head + 1, n, true)
         this.pos = at

@@ -62,6 +62,13 @@ export function random(seed) {
 /** The object of the message cases. */
 export const message = (i) => ({ id: i, name: 'a small object', value: i / 2 })
 
+/** The next `n` messages, as a list. (`Array.from` with a function would cost more than to send them.) */
+export function filled(n, make) {
+  const list = []
+  for (let k = 0; k < n; k++) list.push(make(k))
+  return list
+}
+
 /** Times a consumer: `next()` gives the ids of what arrived, or a promise of them. */
 export async function consume(next) {
   let expected = 0

@@ -1,5 +1,5 @@
 import { Heap, struct } from 'coheap'
-import { KEYS, MESSAGES, MONEY, OBJECTS, consume, message, random, timed } from '../cases.mjs'
+import { KEYS, MESSAGES, MONEY, OBJECTS, consume, filled, message, random, timed } from '../cases.mjs'
 
 const BATCH = 100
 let heap
@@ -59,7 +59,7 @@ const channel = (make, idOf, batch) => async ({ role, shared }) => {
       for (let i = 0; i < MESSAGES; i++) c.putSync(make(i))
     } else {
       for (let i = 0; i < MESSAGES; i += BATCH) {
-        const list = Array.from({ length: BATCH }, (_, k) => make(i + k))
+        const list = filled(BATCH, (k) => make(i + k))
         let sent = c.tryPutMany(list)
         while (sent < BATCH) {
           await c.put(list[sent++])

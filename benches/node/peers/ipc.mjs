@@ -1,13 +1,13 @@
 // process.send from a child to its parent.
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { MESSAGES, message } from '../cases.mjs'
+import { MESSAGES, filled, message } from '../cases.mjs'
 
 if (process.argv[2] === 'produce') {
   const [objects, batch] = process.argv.slice(3).map(Number)
   const make = objects ? message : (i) => i
   for (let i = 0; i < MESSAGES; i += batch) {
-    const m = batch === 1 ? make(i) : Array.from({ length: batch }, (_, k) => make(i + k))
+    const m = batch === 1 ? make(i) : filled(batch, (k) => make(i + k))
     // wait for the pipe now and then, and at the end: what is still queued at a disconnect is dropped
     if (i % 1000 === 0 || i + batch >= MESSAGES) await new Promise((resolve) => process.send(m, resolve))
     else process.send(m)

@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MESSAGES, message } from '../cases.mjs'
+import { MESSAGES, filled, message } from '../cases.mjs'
 
 const channel = (make, idOf, batch) => async ({ role, shared }) => {
   const path = join(shared, 'socket')
@@ -44,7 +44,7 @@ const channel = (make, idOf, batch) => async ({ role, shared }) => {
     }
     const start = performance.now()
     for (let i = 0; i < MESSAGES; i += batch) {
-      const line = batch === 1 ? JSON.stringify(make(i)) : JSON.stringify(Array.from({ length: batch }, (_, k) => make(i + k)))
+      const line = batch === 1 ? JSON.stringify(make(i)) : JSON.stringify(filled(batch, (k) => make(i + k)))
       if (!socket.write(`${line}\n`)) await once(socket, 'drain')
     }
     socket.end()
