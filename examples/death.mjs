@@ -17,9 +17,16 @@ const PROCESSES = 8
 const self = fileURLToPath(import.meta.url)
 const random = (n) => Math.floor(Math.random() * n)
 
-/** Works until it is killed. */
-function work(name) {
-  const heap = Heap.open(name)
+/** Works until it is killed, or until its parent is gone. */
+function work(name, parent) {
+  let heap
+  try {
+    heap = Heap.open(name)
+  } catch (error) {
+    // a parent that has failed has said why, and took the heap with it
+    if (process.ppid !== parent) return
+    throw error
+  }
   const accounts = [...heap.root.accounts]
   const [there, back, loose] = ['there', 'back', 'loose'].map((name) => heap.channel(name))
   const tasks = [
@@ -55,7 +62,6 @@ function work(name) {
     },
   ]
   heap.channel('ready').tryPut(process.pid)
-  const parent = process.ppid
   while (process.ppid === parent) for (let i = 0; i < 100; i++) tasks[random(tasks.length)]()
 }
 
@@ -95,8 +101,15 @@ async function main() {
   const children = new Map()
   const working = []
   let [deaths, longest, ending] = [0, 0, false]
+  // what was so when the first thing went wrong, whoever complains afterwards
+  process.on('uncaughtExceptionMonitor', () => {
+    const there = Heap.list().find((info) => info.name === name)
+    console.error(`after ${performance.now().toFixed()} ms and ${deaths} deaths; the heap:`, there ?? 'has no name')
+  })
   const start = () => {
-    const child = spawn(process.execPath, [self, 'worker', name], { stdio: ['ignore', 'ignore', 'inherit'] })
+    const child = spawn(process.execPath, [self, 'worker', name, String(process.pid)], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
     children.set(child.pid, child)
     child.on('exit', (code, signal) => {
       // what it held is free, or is freed by whoever needs it
@@ -143,5 +156,5 @@ async function main() {
   console.log(`of ${MESSAGES} others ${MESSAGES - left.length} died with their takers; no fault found, nothing left`)
 }
 
-if (process.argv[2] === 'worker') work(process.argv[3])
+if (process.argv[2] === 'worker') work(process.argv[3], Number(process.argv[4]))
 else await main()
