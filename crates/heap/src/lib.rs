@@ -13,6 +13,7 @@ pub mod deaths;
 mod heap;
 mod live;
 pub mod open;
+mod renumber;
 pub mod stats;
 mod transaction;
 mod value;

@@ -10,6 +10,8 @@ use coheap_objects::record;
 use coheap_segment::{Code, Error, Off, Result, Segment};
 use coheap_txn::{Ctx, Fault};
 
+use crate::renumber::renumber;
+
 pub use coheap_segment::named::Info;
 
 /// How a heap is made and joined. Those who open an existing heap need only `dir` and `patience_ms`: the rest stands in it.
@@ -76,15 +78,17 @@ fn segment_options(options: &Options) -> coheap_segment::named::Options {
 }
 
 /// Makes or finds a segment. It counts as opened: [`join`] it, or say that you will not ([`Segment::decline`]).
-/// Blocks while others create or remove this name.
+/// Blocks while others create or remove this name. Who opens a heap alone (one that persists) renumbers it if its clock has
+/// come far: nobody else comes in meanwhile.
 pub fn segment(mode: Mode, name: &str, options: &Options) -> Result<Arc<Segment>> {
     let wanted = segment_options(options);
+    let open = || Segment::open_with(name, &wanted, renumber);
     let create = || Segment::create(name, &wanted, |segment| format(segment, options));
     match mode {
         Mode::Create => create(),
-        Mode::Open => Segment::open(name, &wanted),
+        Mode::Open => open(),
         Mode::OpenOrCreate => loop {
-            match Segment::open(name, &wanted) {
+            match open() {
                 Err(error) if error.code == Code::NotFound => {}
                 opened => return opened,
             }
@@ -100,9 +104,14 @@ pub fn segment(mode: Mode, name: &str, options: &Options) -> Result<Arc<Segment>
 /// Joins a heap as one more thread, after burying the dead and finishing what they left undone. What makes no sense of
 /// that is met again by whoever needs it.
 pub fn join(segment: &Arc<Segment>, options: &Options) -> Result<Ctx> {
-    coheap_txn::on_recovery(coheap_queue::recover);
-    let _ = coheap_txn::sweep(segment);
+    let _ = bury_the_dead(segment);
     Ctx::new(segment.join(options.thread)?, options.patience_ms)
+}
+
+/// Finishes or undoes what the dead have left, and frees their rows. The first error, after all that can be done.
+pub(crate) fn bury_the_dead(segment: &Arc<Segment>) -> Result<()> {
+    coheap_txn::on_recovery(coheap_queue::recover);
+    coheap_txn::sweep(segment)
 }
 
 /// What the creator puts into a new segment: the allocator's directory and the root record.

@@ -1,11 +1,13 @@
-//! A heap whose version clock is used up: writes are refused, nothing is lost, and it can be read to the end.
+//! The version clock: a heap that is opened alone is renumbered in time; when the clock of another is used up, writes are
+//! refused, nothing is lost, and it can be read to the end.
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use coheap_heap::segment::word::{LAST_VERSION, LAST_WRITE};
-use coheap_heap::segment::{Code, Result};
-use coheap_heap::{Data, Heap, Options, Value};
+use coheap_heap::objects::stripes;
+use coheap_heap::segment::word::{FIRST_VERSION, LAST_VERSION, LAST_WRITE, RENUMBERED_ABOVE, Word};
+use coheap_heap::segment::{Code, Result, Segment};
+use coheap_heap::{Data, Heap, Options, Value, slab};
 
 fn is_refused<T>(result: Result<T>) -> bool {
     match result {
@@ -105,4 +107,122 @@ fn when_the_clock_is_used_up_writes_are_refused_and_everything_can_be_read() {
     );
     assert_eq!((queues[0].len(), queues[1].len()), (Ok(0), Ok(1)));
     assert_eq!(heap.verify(), []);
+}
+
+/// The largest version of all version words, and how many words have one.
+fn versions(segment: &Segment) -> (u64, usize) {
+    let (mut last, mut count) = (0, 0);
+    let mut look = |word: &coheap_heap::segment::primitive::AtomicU64| {
+        let version = Word(word.load(SeqCst)).version();
+        last = last.max(version);
+        count += usize::from(version != 0);
+    };
+    slab::for_each_word0(segment, &mut look);
+    slab::for_each_block(segment, |at, _| stripes::for_each_word(segment, at, &mut look));
+    (last, count)
+}
+
+/// Something of everything that has versions: records with and without a shape, arrays, a map with stripes in use and one
+/// whose stripes are not yet, texts in runs of slabs, blocks and runs that are free again, channels of both orders.
+fn fill(heap: &Heap) -> Result<()> {
+    let root = heap.root();
+    root.set("n", 0)?;
+    root.set("dictionary", Data::object((0..100).map(|i| (format!("key {i}"), Data::from(i)))))?;
+    root.set("list", Data::array((0..50).map(|i| format!("element {i}"))))?;
+    for (name, entries) in [("map", 200), ("young", 65)] {
+        root.set(name, Data::map())?;
+        let map = root.get(name)?.map()?;
+        (0..entries).try_for_each(|i| map.set(i, format!("value {i} of some length")))?;
+    }
+    root.set("long", "x".repeat(200_000))?;
+    for i in 0..40 {
+        root.set("gone", "y".repeat(100 + i * 5000))?;
+    }
+    root.delete("gone")?;
+    for lifo in [false, true] {
+        let queue = heap.channel(if lifo { "lifo" } else { "fifo" }, None, lifo)?;
+        for i in 0..20 {
+            assert!(queue.try_put(format!("message {i} of some length"))?);
+        }
+    }
+    Ok(())
+}
+
+/// Looks at all that [`fill`] has made, and changes each of it.
+fn use_it(heap: &Heap) -> Result<()> {
+    let root = heap.root();
+    let n = root.get("n")?.number()?;
+    root.set("n", n + 1.0)?;
+    heap.transaction(|_| {
+        let list = root.get("list")?.array()?;
+        assert_eq!(list.len()?, 50);
+        list.shift()?;
+        list.push(format!("element {n}"))?;
+        let dictionary = root.get("dictionary")?.record()?;
+        assert_eq!(dictionary.get("key 99")?.number(), Ok(99.0));
+        dictionary.set("key 7", n)
+    })?;
+    for (name, entries) in [("map", 200), ("young", 65)] {
+        let map = root.get(name)?.map()?;
+        assert_eq!(map.get(entries - 1)?.str(), Ok(format!("value {} of some length", entries - 1).as_str()));
+        map.set(3, "another value")?;
+        map.delete(4)?;
+        map.set(4, "a new one")?;
+    }
+    assert_eq!(root.get("long")?.str()?.len(), 200_000);
+    root.set("long", "z".repeat(200_000))?;
+    for lifo in [false, true] {
+        let queue = heap.channel(if lifo { "lifo" } else { "fifo" }, None, lifo)?;
+        let Some(message) = queue.try_take()? else { panic!("a message is lost") };
+        assert!(queue.try_put(message.str()?)?);
+    }
+    assert_eq!(heap.verify(), []);
+    Ok(())
+}
+
+#[test]
+fn a_heap_that_is_opened_alone_is_renumbered_when_its_clock_has_come_far() {
+    let name = format!("renumbered-{}", std::process::id());
+    let options =
+        Options { size: 1, max_size: 32 << 20, max_participants: 4, persist: true, ..Options::default() };
+    let heap = Heap::create(&name, &options).unwrap();
+    fill(&heap).unwrap();
+    use_it(&heap).unwrap();
+    let clock = |heap: &Heap| heap.segment().header().clock.load(SeqCst);
+
+    // not before its time
+    heap.segment().header().clock.store(RENUMBERED_ABOVE - 1000, SeqCst);
+    use_it(&heap).unwrap();
+    drop(heap);
+    let heap = Heap::open(&name, &options).unwrap();
+    assert!((RENUMBERED_ABOVE - 1000..RENUMBERED_ABOVE).contains(&clock(&heap)));
+
+    heap.segment().header().clock.store(LAST_WRITE - 1000, SeqCst);
+    use_it(&heap).unwrap();
+    let (last, count) = versions(&heap.segment());
+    assert!(last > LAST_WRITE - 1000 && count > 500, "{last:#x} of {count}");
+    // who is not alone renumbers nothing
+    std::thread::scope(|scope| {
+        scope.spawn(|| use_it(&Heap::open(&name, &options).unwrap()).unwrap());
+    });
+    assert!(clock(&heap) > LAST_WRITE - 1000);
+    drop(heap);
+
+    let heap = Heap::open(&name, &options).unwrap();
+    let (last, counted) = versions(&heap.segment());
+    assert!(clock(&heap) < 100 && last < 100, "{} and {last}", clock(&heap));
+    assert!(counted >= count && last >= FIRST_VERSION);
+    for _ in 0..3 {
+        use_it(&heap).unwrap();
+    }
+    // nothing refers to a version that was
+    std::thread::scope(|scope| {
+        scope.spawn(|| use_it(&Heap::open(&name, &options).unwrap()).unwrap());
+    });
+    drop(heap);
+    let heap = Heap::open(&name, &options).unwrap();
+    use_it(&heap).unwrap();
+    assert!(versions(&heap.segment()).0 < 10_000);
+    drop(heap);
+    assert!(Heap::unlink(&name, None).unwrap());
 }

@@ -24,8 +24,9 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
+use coheap_segment::primitive::AtomicU64;
 use coheap_segment::word::{Word, Word1};
-use coheap_segment::{Error, Off};
+use coheap_segment::{Error, Off, Segment};
 use coheap_txn::{Fault, Guard, Mem, Res};
 
 use crate::cell::kind;
@@ -111,6 +112,16 @@ fn block<M: Mem + ?Sized>(m: &M, at: Off) -> Res<Option<Off>> {
     // Relaxed: the block was finished before its offset was linked, and it lives as long as its map
     let head = Word1(m.segment().word(at + 8)?.load(Relaxed));
     Ok((head.kind() == kind::STRIPES).then(|| first_of(at)))
+}
+
+/// Calls `f` with each version word of the block at `at`, if that is a block of stripes, in use or not. Looks at its words
+/// only: the caller has found a block there.
+pub fn for_each_word(segment: &Segment, at: Off, mut f: impl FnMut(&AtomicU64)) {
+    let Ok(word1) = segment.word(at + 8) else { return };
+    // Relaxed: the kind of a block does not change while it has its tenant
+    if at & 15 == 0 && segment.holds(at, BYTES) && Word1(word1.load(Relaxed)).kind() == kind::STRIPES {
+        (0..STRIPES).filter_map(|i| segment.word(first_of(at) + i * LINE).ok()).for_each(&mut f);
+    }
 }
 
 fn first_of(block: Off) -> Off {

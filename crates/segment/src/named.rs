@@ -310,6 +310,17 @@ impl Segment {
     /// there is none or it is stale, `ERR_COHEAP_PERMISSION` if it is another user's, `ERR_COHEAP_VERSION` and
     /// `ERR_COHEAP_CORRUPT` if it cannot be used. Blocks while others create or remove this name.
     pub fn open(name: &str, options: &Options) -> Result<Arc<Segment>> {
+        Segment::open_with(name, options, |_| {})
+    }
+
+    /// As [`Segment::open`]. If no other process uses the heap, not even one that is about to end (it persists then),
+    /// `alone` is called before anyone else can come in, with this process present and no participant of it. It may not
+    /// create, open or unlink a segment. Whoever wants to come, go or remove this name waits for it.
+    pub fn open_with(
+        name: &str,
+        options: &Options,
+        alone: impl FnOnce(&Arc<Segment>),
+    ) -> Result<Arc<Segment>> {
         check_name(name)?;
         let dir = options.dir.as_deref();
         let mut open = open_segments();
@@ -344,8 +355,13 @@ impl Segment {
             if !segment.is_one_object()? {
                 return Err(Error::new(Code::NotFound, "the name changed hands meanwhile"));
             }
+            // Inside the gate: nobody comes before it is opened. A row's lock is held until its process has ended.
+            let is_alone = !segment.object.any_row_is_locked();
             segment.appear()?;
             segment.add_opening()?;
+            if is_alone {
+                alone(&segment);
+            }
             open.retain(|(_, segment)| segment.strong_count() > 0);
             open.push((identity, Arc::downgrade(&segment)));
             return Ok(segment);

@@ -8,7 +8,7 @@ use crate::layout::*;
 use crate::os::{Os, System};
 use crate::presence::Presence;
 use crate::primitive::{AtomicU64, Mutex};
-use crate::word::LAST_VERSION;
+use crate::word::{FIRST_VERSION, LAST_VERSION};
 use crate::{Code, Error, Off, Result};
 
 /// Bytes of a read-only window: Node 20 allows 4 GiB an ArrayBuffer, and no slab lies across two.
@@ -85,7 +85,7 @@ impl Segment {
             self.table_word(at as Off).store(value, Ordering::Relaxed);
         }
         let h = self.header();
-        h.clock.store(1, Ordering::Relaxed);
+        h.clock.store(FIRST_VERSION, Ordering::Relaxed);
         h.ages.store(1, Ordering::Relaxed);
         h.committed.store(committed, Ordering::Relaxed);
         self.committed.store(committed, Ordering::Relaxed);

@@ -19,6 +19,10 @@ pub const LAST_VERSION: u64 = 1 << 47;
 /// Writes are refused from this version on. What is under way then, roll-backs, and the blocks of those who only read may
 /// still take some of the million that are left.
 pub const LAST_WRITE: u64 = LAST_VERSION - (1 << 20);
+/// A heap whose clock says more is renumbered when it is next opened by one process alone.
+pub const RENUMBERED_ABOVE: u64 = 1 << 46;
+/// What the clock of a new heap says, and of one that has been renumbered.
+pub const FIRST_VERSION: u64 = 1;
 
 const WAITERS: u64 = 1 << 49;
 const VERSION_MASK: u64 = (1 << 48) - 1;

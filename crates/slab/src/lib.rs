@@ -34,4 +34,4 @@ pub use bitmap::BitmapWord;
 pub use classes::{CLASS_COUNT, CLASSES, Class, LARGEST_RESERVED, LARGEST_SMALL, RUN, RUN_HEAD, class_of};
 pub use directory::{SlabWord, State, init};
 pub use recover::{for_each_unswept, recover, verify};
-pub use walk::{Place, for_each_block, free_slab_bytes, locate, mark_word, objects, used};
+pub use walk::{Place, for_each_block, for_each_word0, free_slab_bytes, locate, mark_word, objects, used};

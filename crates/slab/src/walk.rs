@@ -79,6 +79,23 @@ pub fn for_each_block(segment: &Segment, mut f: impl FnMut(Off, u64)) {
     }
 }
 
+/// Calls `f` with word 0 of every block that there is room for, whether somebody has it, had it, or nobody ever had; of a
+/// run that is being given back, too. Slabs that are free have none: what is made of them begins with new ones.
+pub fn for_each_word0(segment: &Segment, mut f: impl FnMut(&AtomicU64)) {
+    let Ok(directory) = Directory::of(segment) else { return };
+    for index in directory.first..directory.len() {
+        let word = directory.get(index);
+        if let Some(class) = word.small() {
+            let Ok(slab) = Slab::new(segment, index, class) else { continue };
+            (0..class.count).for_each(|block| f(slab.head(block, 0)));
+        } else if (word.is(State::Run) || word.is(State::Releasing))
+            && let Ok(head) = segment.word(index as u64 * SLAB + RUN_HEAD)
+        {
+            f(head);
+        }
+    }
+}
+
 fn sum(segment: &Segment, gone: u64, of: impl Fn(&coheap_segment::ParticipantRecord) -> u64) -> u64 {
     let ids = 1..=segment.plan().max_participants as u16;
     ids.fold(gone, |sum, id| sum.wrapping_add(of(segment.participant(id))))

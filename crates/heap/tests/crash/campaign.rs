@@ -71,7 +71,7 @@ impl Dice {
     }
 
     /// Up to `n` different numbers below `of`, in order.
-    fn choose(&mut self, n: usize, of: usize) -> Vec<usize> {
+    pub fn choose(&mut self, n: usize, of: usize) -> Vec<usize> {
         let mut left: Vec<usize> = (0..of).collect();
         while left.len() > n {
             left.swap_remove(self.roll(left.len()));

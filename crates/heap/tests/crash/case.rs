@@ -69,7 +69,7 @@ fn io(error: std::io::Error) -> Failure {
 }
 
 /// Work of a helper that waits for nothing.
-fn ask(work: impl FnOnce() -> coheap_heap::Result<String>) -> Result<String, Failure> {
+pub fn ask(work: impl FnOnce() -> coheap_heap::Result<String>) -> Result<String, Failure> {
     helped(Helper::spawn(|_| work().map_err(|error| format!("{error:?}"))).map_err(io)?.answer())
 }
 

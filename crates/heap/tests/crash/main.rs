@@ -31,6 +31,8 @@ mod mutants;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod operations;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod renumbering;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod run;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod setting;

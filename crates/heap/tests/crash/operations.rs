@@ -191,7 +191,7 @@ fn objects_and_equal_messages(heap: &Heap) -> Result<()> {
 }
 
 /// A transaction of this process holds what the operation changes.
-fn hold(setting: &Setting) -> Result<Ctx> {
+pub fn hold(setting: &Setting) -> Result<Ctx> {
     let mut ctx = join(setting)?;
     let root = open::root(ctx.segment())?;
     ctx.begin(TxnOptions::default())?;

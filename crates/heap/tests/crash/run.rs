@@ -8,6 +8,7 @@ use crate::case::Case;
 use crate::creation;
 use crate::mutants::MUTANTS;
 use crate::operations::OPERATIONS;
+use crate::renumbering;
 use crate::tracee::{Failure, wrong};
 
 struct Wish {
@@ -64,6 +65,8 @@ fn tests(extent: Extent, most: usize) -> Vec<Test> {
         let test = move |dice: &mut Dice| of(creation::campaign(persist, extent, most, dice));
         tests.push((name.to_owned(), Box::new(test)));
     }
+    let renumbering = move |dice: &mut Dice| of(renumbering::campaign(extent, most, dice));
+    tests.push((renumbering::NAME.to_owned(), Box::new(renumbering)));
     for mutant in MUTANTS {
         let test = |_: &mut Dice| match mutant.hunt()? {
             Some((n, what)) => {
