@@ -265,6 +265,12 @@ impl Segment {
     /// Allocates a new object's first bytes, so that the mapping can be touched. False: mapping and descriptor are of
     /// two objects.
     fn claim(&self, first: u64) -> Result<bool> {
+        // The next object of this name may be in use already, or of another size: nothing of it is changed, nor is its name
+        // removed if there is no memory.
+        let unclaimed = Head::read(&self.object)?.word(offset_of!(Header, nonce)) == 0;
+        if !unclaimed || self.object.size()? != self.plan().max_size {
+            return Ok(false);
+        }
         self.object.commit(0, first)?;
         for word in &self.header().nonce {
             word.store(System::random()? | 1, Ordering::Relaxed);

@@ -210,11 +210,15 @@ impl Os for Object {
                 _ => Error::new(Code::OutOfMemory, WHAT),
             })?;
         // a failure up to here removes the object again: the mapping is its owner
-        let file = Object::open(&path, 0, 0).map_err(|e| match e.raw_os_error() {
-            // removed by its name meanwhile: whoever wants it looks again
-            Some(libc::ENOENT) => Error::new(Code::Exists, "the name changes hands"),
-            _ => refused(WHAT, &e),
-        })?;
+        let file = match Object::open(&path, 0, 0) {
+            Ok(file) => file,
+            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {
+                // Removed by its name meanwhile: whoever wants it looks again. What has the name next is not ours.
+                mapping.set_owner(false);
+                return Err(Error::new(Code::Exists, "the name changes hands"));
+            }
+            Err(e) => return Err(refused(WHAT, &e)),
+        };
         mapping.set_owner(false);
         Object::new(file, path, Mapping::Named(mapping))
     }
