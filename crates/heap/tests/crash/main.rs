@@ -23,6 +23,8 @@ mod campaign;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod case;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod contents;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod creation;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod helper;

@@ -1,12 +1,16 @@
 //! The operations that are interrupted. Each has a heap to begin with, and can be done by two processes in any order,
 //! with results that can be told apart.
 
-use coheap_heap::objects::{Cell, array, key::Key, map, record};
+use coheap_heap::objects::{Cell, Tag, array, destroy, key::Key, map, record};
 use coheap_heap::queue;
 use coheap_heap::segment::Code;
 use coheap_heap::txn::{self, Ctx, Fault, TxnOptions};
 use coheap_heap::{Channel, Data, Error, Heap, Record, Result, open};
 
+use crate::contents::{
+    full_ring, full_rings, list_of, map_of, messages, objects_and_equal_messages, objects_and_messages,
+    record_only, texts, three_objects, two_of_each,
+};
 use crate::setting::{Action, Setting};
 
 /// See the module.
@@ -104,92 +108,6 @@ fn count(record: &Record, by: f64) -> Result<()> {
     record.set("n", record.get("n")?.number()? + by)
 }
 
-fn record_only(heap: &Heap) -> Result<()> {
-    let root = heap.root();
-    root.set("n", 0.0)?;
-    root.set("text", "x".repeat(100).as_str())?;
-    for key in ["d1", "d2"] {
-        root.set(key, "to be deleted")?;
-    }
-    root.set("small", Data::object([("x", 1.0.into())]))
-}
-
-fn three_objects(heap: &Heap) -> Result<()> {
-    for key in ["a", "b", "c"] {
-        heap.root().set(key, Data::object([("n", 0.0.into()), ("text", "x".repeat(50).as_str().into())]))?;
-    }
-    Ok(())
-}
-
-fn list_of(heap: &Heap, n: u32) -> Result<()> {
-    heap.root().set("list", Data::array(Vec::<Data>::new()))?;
-    let list = heap.root().get("list")?.array()?;
-    for i in 0..n {
-        list.push(if i % 3 == 0 { "a text in an array".into() } else { Data::Number(i.into()) })?;
-    }
-    Ok(())
-}
-
-fn map_of(heap: &Heap, n: u32) -> Result<()> {
-    heap.root().set("map", Data::map())?;
-    let map = heap.root().get("map")?.map()?;
-    (0..n).try_for_each(|i| map.set(f64::from(i), "a text in a map"))
-}
-
-fn messages(heap: &Heap, lifo: bool, n: u32) -> Result<()> {
-    let jobs = heap.channel("jobs", None, lifo)?;
-    for i in 0..n {
-        let put =
-            if i % 2 == 0 { jobs.try_put(f64::from(i) + 0.5)? } else { jobs.try_put("a text in a channel")? };
-        assert!(put);
-    }
-    Ok(())
-}
-
-fn objects_and_messages(heap: &Heap) -> Result<()> {
-    three_objects(heap)?;
-    messages(heap, false, 4)
-}
-
-/// A channel whose first ring is full, and has given back most of what was in it.
-fn full_ring(heap: &Heap) -> Result<()> {
-    let jobs = heap.channel("jobs", None, false)?;
-    for i in 0..512 {
-        assert!(jobs.try_put(f64::from(i))?);
-    }
-    for _ in 0..510 {
-        jobs.try_take()?;
-    }
-    Ok(())
-}
-
-/// A channel of two rings, with one message in the first.
-fn full_rings(heap: &Heap) -> Result<()> {
-    let jobs = heap.channel("jobs", None, false)?;
-    for i in 0..516 {
-        assert!(jobs.try_put(f64::from(i))?);
-    }
-    for _ in 0..511 {
-        jobs.try_take()?;
-    }
-    Ok(())
-}
-
-fn texts(heap: &Heap) -> Result<()> {
-    let jobs = heap.channel("jobs", None, false)?;
-    for i in 0..4 {
-        assert!(jobs.try_put(format!("text {i} in a channel").as_str())?);
-    }
-    Ok(())
-}
-
-/// Messages that cannot be told apart: who takes while others have not decided takes what they have left.
-fn objects_and_equal_messages(heap: &Heap) -> Result<()> {
-    three_objects(heap)?;
-    let jobs = heap.channel("jobs", None, false)?;
-    (0..4).try_for_each(|_| jobs.try_put("a text in a channel").map(|put| assert!(put)))
-}
-
 /// A transaction of this process holds what the operation changes.
 pub fn hold(setting: &Setting) -> Result<Ctx> {
     let mut ctx = join(setting)?;
@@ -197,6 +115,12 @@ pub fn hold(setting: &Setting) -> Result<Ctx> {
     ctx.begin(TxnOptions::default())?;
     ctx.write(|m| record::set(m, root, &Key::string("n"), Cell::number(99.0))).map_err(Fault::error)?;
     Ok(ctx)
+}
+
+/// Destroys the object that the root's property refers to.
+fn destroy_it(ctx: &mut Ctx, key: &str, tag: Tag) -> txn::Res<()> {
+    let at = find(ctx, key)?;
+    ctx.write(|m| destroy::destroy(m, tag, at))
 }
 
 /// What the root's property refers to.
@@ -321,6 +245,15 @@ pub static OPERATIONS: &[Operation] = &[
             })
         },
     ),
+    operation("destroy, an object", two_of_each, |s| {
+        on_ctx(s, |ctx, who| destroy_it(ctx, &format!("object {who}"), Tag::Record))
+    }),
+    operation("destroy, an array", two_of_each, |s| {
+        on_ctx(s, |ctx, who| destroy_it(ctx, &format!("array {who}"), Tag::Array))
+    }),
+    operation("destroy, a map with stripes", two_of_each, |s| {
+        on_ctx(s, |ctx, who| destroy_it(ctx, &format!("map {who}"), Tag::Map))
+    }),
     operation(
         "channel made",
         |_| Ok(()),

@@ -165,6 +165,17 @@ pub fn look(heap: &Heap) -> Result<String> {
 }
 
 fn write_value(text: &mut String, value: Value) -> Result<()> {
+    let before = text.len();
+    let told = write_kind(text, value);
+    if told.as_ref().is_err_and(|error| error.code == Code::Destroyed) {
+        text.truncate(before);
+        text.push_str("destroyed");
+        return Ok(());
+    }
+    told
+}
+
+fn write_kind(text: &mut String, value: Value) -> Result<()> {
     match value {
         Value::Record(record) => {
             text.push('{');
