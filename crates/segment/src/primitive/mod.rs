@@ -53,3 +53,18 @@ mod machine {
 pub use machine::{AtomicU32, AtomicU64, Instant, Mutex, RMW_IS_A_FENCE, SPINS, fence, sleep, spin_loop};
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 pub(crate) use machine::{monotonic_ms, sleep_for_ring, wake_sleeper};
+
+#[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
+mod tests {
+    use std::any::TypeId;
+    use std::sync::atomic;
+
+    /// So it costs nothing, and no code can behave in another way with it than without.
+    #[test]
+    fn in_a_normal_build_these_are_the_names_of_the_standard_library() {
+        assert_eq!(TypeId::of::<super::AtomicU64>(), TypeId::of::<atomic::AtomicU64>());
+        assert_eq!(TypeId::of::<super::AtomicU32>(), TypeId::of::<atomic::AtomicU32>());
+        assert_eq!(TypeId::of::<super::Mutex<()>>(), TypeId::of::<std::sync::Mutex<()>>());
+        assert_eq!(TypeId::of::<super::Instant>(), TypeId::of::<std::time::Instant>());
+    }
+}

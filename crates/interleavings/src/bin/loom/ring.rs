@@ -22,7 +22,16 @@ pub const ALL: &[Structure] = &[
         bounds: (2, 3, 2),
         mutants: &[plant(RINGS, "if place.compare_exchange(seen.0, word.0, SeqCst, SeqCst).is_ok()", Weaken)],
     },
-    Structure { name: "ring: two take one message", run: two_take, bounds: (2, 3, 2), mutants: &[] },
+    Structure {
+        name: "ring: two take one message",
+        run: two_take,
+        bounds: (2, 3, 2),
+        mutants: &[plant(
+            RINGS,
+            "match found.place.compare_exchange(found.word.0, word.0, SeqCst, SeqCst)",
+            Skip,
+        )],
+    },
     Structure {
         name: "ring: two put where there is room for one",
         run: two_put,

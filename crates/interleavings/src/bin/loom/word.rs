@@ -12,6 +12,7 @@ const CONTEND: &str = "crates/txn/src/contend.rs";
 const DIRECT: &str = "crates/txn/src/direct.rs";
 const SNAPSHOT: &str = "crates/txn/src/snapshot.rs";
 const TXN_MEM: &str = "crates/txn/src/txn_mem.rs";
+const VALIDATE: &str = "crates/txn/src/validate.rs";
 
 pub const ALL: &[Structure] = &[
     Structure {
@@ -39,7 +40,11 @@ pub const ALL: &[Structure] = &[
         name: "word 0: an addition in a transaction beside a single one",
         run: theft,
         bounds: (0, 2, 1),
-        mutants: &[],
+        mutants: &[plant(
+            COMMIT,
+            "match e.word.compare_exchange(expected.0, changing.0, AcqRel, Acquire)",
+            Skip,
+        )],
     },
     Structure {
         name: "word 0: a transaction that reads two objects beside one that writes them",
@@ -54,7 +59,7 @@ pub const ALL: &[Structure] = &[
         name: "word 0: two transactions that each read what the other writes",
         run: write_skew,
         bounds: (0, 2, 1),
-        mutants: &[],
+        mutants: &[plant(VALIDATE, "let seen = Word(e.word.load(Acquire));", SeeAgain)],
     },
     Structure {
         name: "word 0: a write takes a word from an attempt that is over",

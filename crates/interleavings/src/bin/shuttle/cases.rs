@@ -26,7 +26,11 @@ impl Case {
 
 const COMMIT: &str = "crates/txn/src/commit.rs";
 const DIRECT: &str = "crates/txn/src/direct.rs";
+const JUDGE: &str = "crates/queue/src/judge.rs";
+const PARTY: &str = "crates/queue/src/party.rs";
 const RECOVER: &str = "crates/txn/src/recover.rs";
+const RINGS: &str = "crates/queue/src/rings.rs";
+const SNAPSHOT: &str = "crates/txn/src/snapshot.rs";
 const VALIDATE: &str = "crates/txn/src/validate.rs";
 
 const FEW: &[Do] = &[Set(1, 1), Set(2, 2), Set(3, 3)];
@@ -66,28 +70,36 @@ pub const ALL: &[Case] = &[
             &[Lookup(4), Lookup(7), Lookup(1), Set(2, 9)],
         ],
         deaths: 0,
-        mutants: &[],
+        mutants: &[plant(SNAPSHOT, "Word(word.load(Relaxed)).seen() == self.seen.seen()", SeeAgain)],
     },
     Case {
         name: "puts and takes",
         before: MESSAGES,
         threads: &[&[Put(&[10]), Put(&[11])], &[Put(&[20, 21]), Take(1)], &[Take(1), Take(2), Take(1)]],
         deaths: 0,
-        mutants: &[],
+        mutants: &[plant(
+            RINGS,
+            "match found.place.compare_exchange(found.word.0, word.0, SeqCst, SeqCst)",
+            Skip,
+        )],
     },
     Case {
         name: "messages in transactions",
         before: MESSAGES,
         threads: &[&[Requeue, Take(1)], &[Requeue, Put(&[20, 21])], &[Take(1), Requeue]],
         deaths: 0,
-        mutants: &[],
+        mutants: &[plant(PARTY, "let _ = place.compare_exchange(from.0, to.0, SeqCst, SeqCst);", Skip)],
     },
     Case {
         name: "death in a single operation",
         before: &[],
         threads: &[&[Add(0), Add(0)], &[Add(0), Get(0)], &[Sweep, Add(0)]],
         deaths: 40,
-        mutants: &[],
+        mutants: &[plant(
+            RECOVER,
+            "r.status.store(StatusWord::new(Status::Idle, status.seq() + 1).0, Release)",
+            Skip,
+        )],
     },
     Case {
         name: "death in a transaction",
@@ -105,13 +117,13 @@ pub const ALL: &[Case] = &[
             &[Sweep, Set(7, 7)],
         ],
         deaths: 900,
-        mutants: &[],
+        mutants: &[plant(RECOVER, "cell.store(value, Relaxed)", Skip)],
     },
     Case {
         name: "death among messages",
         before: MESSAGES,
         threads: &[&[Take(1), Put(&[10, 11]), Requeue], &[Take(1), Put(&[20])], &[Sweep, Take(2)]],
         deaths: 500,
-        mutants: &[],
+        mutants: &[plant(JUDGE, "match place.compare_exchange(from.0, to.0, Ordering::SeqCst", Skip)],
     },
 ];
