@@ -362,7 +362,7 @@ impl Segment {
                 return Err(Error::new(Code::NotFound, "the name changed hands meanwhile"));
             }
             // Inside the gate: nobody comes before it is opened. A row's lock is held until its process has ended.
-            let is_alone = !segment.object.any_row_is_locked();
+            let is_alone = segment.is_persistent() && !segment.object.any_row_is_locked();
             segment.appear()?;
             segment.add_opening()?;
             if is_alone {

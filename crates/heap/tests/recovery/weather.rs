@@ -11,7 +11,7 @@ use crate::clock::now;
 use crate::worker::start;
 use crate::world::Dice;
 
-/// Who makes no step for so long hangs.
+/// Who makes no step for so long hangs. Counted in naps, so that the time while all of them are stopped is none.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What happens.
@@ -75,13 +75,15 @@ fn kill(worker: &mut Worker) {
 
 /// Waits for its end, which must come.
 fn end_of(worker: &mut Worker) -> ExitStatus {
-    let asked = Instant::now();
+    const NAP: Duration = Duration::from_millis(1);
+    let mut waited = Duration::ZERO;
     loop {
         if let Some(status) = worker.child.try_wait().unwrap() {
             return status;
         }
-        assert!(asked.elapsed() < PATIENCE, "worker {} does not come to an end", worker.number);
-        std::thread::sleep(Duration::from_millis(1));
+        assert!(waited < PATIENCE, "worker {} does not come to an end", worker.number);
+        std::thread::sleep(NAP);
+        waited += NAP;
     }
 }
 

@@ -42,7 +42,7 @@ pub const ALL: &[Structure] = &[
         bounds: (0, 2, 1),
         mutants: &[plant(
             COMMIT,
-            "match e.word.compare_exchange(expected.0, changing.0, AcqRel, Acquire)",
+            "if t.slot.record.status.compare_exchange(t.active, committed, AcqRel, Relaxed).is_err()",
             Skip,
         )],
     },
