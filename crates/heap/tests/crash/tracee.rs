@@ -356,8 +356,14 @@ impl Tracee {
     }
 
     fn go_on(&mut self, how: c_uint) -> Result<Stop, Failure> {
-        self.request(how, 0)?;
-        Ok(self.wait())
+        loop {
+            self.request(how, 0)?;
+            match self.wait() {
+                // somebody has stopped all of us for a while, and lets us go on
+                Stop::Signal(libc::SIGSTOP | libc::SIGCONT) => {}
+                stop => return Ok(stop),
+            }
+        }
     }
 
     fn wait(&mut self) -> Stop {
@@ -457,7 +463,7 @@ fn allow_tracing(parent: u32) -> bool {
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         // one that runs for ever is stopped by this signal, which nobody expects
-        libc::alarm(100);
+        libc::alarm(600);
         if parent_id() != parent || libc::ptrace(libc::PTRACE_TRACEME, 0, 0usize, 0usize) != 0 {
             return false;
         }

@@ -40,11 +40,7 @@ pub const ALL: &[Structure] = &[
         name: "word 0: an addition in a transaction beside a single one",
         run: theft,
         bounds: (0, 2, 1),
-        mutants: &[plant(
-            COMMIT,
-            "if t.slot.record.status.compare_exchange(t.active, committed, AcqRel, Relaxed).is_err()",
-            Skip,
-        )],
+        mutants: &[plant(DIRECT, "if word.compare_exchange(seen.0, mine, AcqRel, Relaxed)", Skip)],
     },
     Structure {
         name: "word 0: a transaction that reads two objects beside one that writes them",

@@ -30,7 +30,6 @@ const JUDGE: &str = "crates/queue/src/judge.rs";
 const PARTY: &str = "crates/queue/src/party.rs";
 const RECOVER: &str = "crates/txn/src/recover.rs";
 const RINGS: &str = "crates/queue/src/rings.rs";
-const SNAPSHOT: &str = "crates/txn/src/snapshot.rs";
 const VALIDATE: &str = "crates/txn/src/validate.rs";
 
 const FEW: &[Do] = &[Set(1, 1), Set(2, 2), Set(3, 3)];
@@ -70,7 +69,7 @@ pub const ALL: &[Case] = &[
             &[Lookup(4), Lookup(7), Lookup(1), Set(2, 9)],
         ],
         deaths: 0,
-        mutants: &[plant(SNAPSHOT, "Word(word.load(Relaxed)).seen() == self.seen.seen()", SeeAgain)],
+        mutants: &[plant(DIRECT, "if word.compare_exchange(seen.0, mine, AcqRel, Relaxed)", Skip)],
     },
     Case {
         name: "puts and takes",
@@ -95,11 +94,7 @@ pub const ALL: &[Case] = &[
         before: &[],
         threads: &[&[Add(0), Add(0)], &[Add(0), Get(0)], &[Sweep, Add(0)]],
         deaths: 40,
-        mutants: &[plant(
-            RECOVER,
-            "r.status.store(StatusWord::new(Status::Idle, status.seq() + 1).0, Release)",
-            Skip,
-        )],
+        mutants: &[plant(DIRECT, "if word.compare_exchange(seen.0, mine, AcqRel, Relaxed)", Skip)],
     },
     Case {
         name: "death in a transaction",
