@@ -288,13 +288,7 @@ pub fn present<M: Mem + ?Sized>(m: &mut M, at: Off) -> Res<Vec<(u32, Cell)>> {
     if head.is_sparse() {
         return sparse::present(m, &head);
     }
-    present_of(m, &head)
-}
-
-fn present_of<M: Mem + ?Sized>(m: &mut M, head: &Head) -> Res<Vec<(u32, Cell)>> {
-    let cells = head.cells(m, 0, head.len)?;
-    let present = cells.into_iter().enumerate().filter(|(_, cell)| *cell != Cell::HOLE);
-    Ok(present.map(|(i, cell)| (i as u32, cell)).collect())
+    Ok(sparse::present_in(&head.cells(m, 0, head.len)?))
 }
 
 /// All of an array, as [`fill`] takes it: its length, the elements of a dense one (holes as HOLE), and the other
@@ -333,7 +327,8 @@ pub fn set<M: Mem + ?Sized>(m: &mut M, at: Off, i: u32, cell: Cell) -> Res<()> {
 /// Makes a dense array longer: holes, and `last` as the last element if it is given.
 fn extend<M: Mem + ?Sized>(m: &mut M, head: &Head, len: u32, last: Option<Cell>) -> Res<()> {
     if sparse::is_far(head.len, len) {
-        let mut all = present_of(m, head)?;
+        let cells = head.cells(m, 0, head.len)?;
+        let mut all = sparse::present_in(&cells);
         all.extend(last.map(|cell| (len - 1, cell)));
         let new = sparse::layout(m, len, &all)?;
         return head.swap(m, len, new);
@@ -364,7 +359,7 @@ fn append<M: Mem + ?Sized>(m: &mut M, head: &Head, cells: &[Cell]) -> Res<()> {
     if len > head.capacity || is_bulk(cells.len() as u64, head.len) {
         let mut all = head.cells(m, 0, head.len)?;
         all.extend_from_slice(cells);
-        let new = sparse::dense(m, &all, roomy(len))?;
+        let new = sparse::grown(m, &all, roomy(len))?;
         return head.swap(m, len, new);
     }
     for (i, cell) in (head.len..).zip(cells) {

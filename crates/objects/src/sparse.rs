@@ -65,6 +65,22 @@ pub(crate) fn layout<M: Mem + ?Sized>(m: &mut M, len: u32, present: &[(u32, Cell
     Ok(Layout { body, capacity: 0, sparse: true })
 }
 
+/// A private body of these cells for an array that has grown: dense, with room for `room` in all, unless nearly all
+/// are holes, as when each index is the double of the one before.
+pub(crate) fn grown<M: Mem + ?Sized>(m: &mut M, cells: &[Cell], room: usize) -> Res<Layout> {
+    let present = cells.iter().filter(|cell| **cell != Cell::HOLE).count();
+    match u32::try_from(cells.len()) {
+        Ok(len) if is_thin(len, present) => layout(m, len, &present_in(cells)),
+        _ => dense(m, cells, room),
+    }
+}
+
+/// The cells that are no holes, each with its index.
+pub(crate) fn present_in(cells: &[Cell]) -> Vec<(u32, Cell)> {
+    let all = (0..).zip(cells.iter().copied());
+    all.filter(|&(_, cell)| cell != Cell::HOLE).collect()
+}
+
 fn open<M: Mem + ?Sized>(m: &mut M, head: &Head) -> Res<Body> {
     Body::open(m, head.guard, head.body, kind::SPARSE_BODY)
 }

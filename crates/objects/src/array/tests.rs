@@ -208,6 +208,20 @@ fn indices_up_to_the_largest_are_kept_sparsely() {
 }
 
 #[test]
+fn an_array_whose_indices_double_becomes_sparse() {
+    let mut m = ScratchMem::new(4 << 20);
+    let at = create(&mut m).unwrap();
+    let there: Vec<(u32, Cell)> = (1..32).map(|k| ((1 << k) - 2, Cell::number(k as f64))).collect();
+    for &(i, cell) in &there {
+        set(&mut m, at, i, cell).unwrap();
+    }
+    assert!(Head::load(&mut m, at).unwrap().is_sparse());
+    assert_eq!(present(&mut m, at).unwrap(), there);
+    let held = blocks(&mut m, at);
+    assert_exactly_live(&mut m, held);
+}
+
+#[test]
 fn a_sparse_array_that_fills_up_is_dense_again() {
     let mut m = ScratchMem::new(16 << 20);
     let at = create(&mut m).unwrap();
