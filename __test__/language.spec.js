@@ -1,6 +1,6 @@
 // Corners of the language on live containers, each of which was once wrong or is easily got wrong.
 import test from 'ava'
-import { Heap, SharedMap, SharedSet, isShared, snapshot } from '../dist/index.js'
+import { Heap, SharedMap, SharedSet, isShared, register, snapshot } from '../dist/index.js'
 
 const heap = Heap.create()
 test.after.always(() => heap.close())
@@ -43,6 +43,116 @@ test('what a program puts on Object.prototype does not disturb descriptors', (t)
   t.deepEqual({ ...o }, { a: 1, b: 2 })
 })
 
+test('an array changed while Array.prototype has elements is what a plain one is', (t) => {
+  const changes = {
+    pop: (a) => a.pop(),
+    shift: (a) => a.shift(),
+    unshift: (a) => a.unshift('new'),
+    push: (a) => a.push('new'),
+    splice: (a) => a.splice(0, 1),
+    reverse: (a) => a.reverse().length,
+    sort: (a) => a.sort().length,
+    fill: (a) => a.fill('new', 1, 2).length,
+    copyWithin: (a) => a.copyWithin(0, 1).length,
+  }
+  const asElement = { value: 'inherited', writable: true }
+  // no array: its own push would call the setter
+  let log = ''
+  const asAccessor = { get: () => ((log += 'get '), 'inherited'), set: (v) => (log += `set ${v} `) }
+  for (const [name, change] of Object.entries(changes)) {
+    for (const descriptor of [asElement, asAccessor]) {
+      // the places are looked at afterwards, without what they inherit; what is inherited has made a length
+      const outcome = (a) => {
+        log = ''
+        const result = polluted(Array.prototype, '1', descriptor, () => change(a))
+        Array.prototype.length = 0
+        return [result, log]
+      }
+      const [plain, live] = [[3, , 1, ,], fresh([3, , 1, ,])]
+      t.deepEqual(outcome(live), outcome(plain), name)
+      t.deepEqual(Object.entries(live), Object.entries(plain), name)
+      t.is(live.length, plain.length)
+    }
+  }
+  // sort sees those of Object.prototype too
+  const sorted = (a) => polluted(Object.prototype, '2', { value: 4, writable: true }, () => a.sort())
+  const live = fresh([undefined, 3, , 2])
+  t.deepEqual(Object.entries(sorted(live)), Object.entries(sorted([undefined, 3, , 2])))
+})
+
+test('a constructor of its own decides what splice gives', (t) => {
+  const a = fresh([1, 2])
+  a.constructor = null
+  t.throws(() => a.splice(0, 1), { instanceOf: TypeError })
+  t.deepEqual([...a], [1, 2])
+  a.constructor = undefined
+  t.deepEqual(a.splice(0, 1), [1])
+})
+
+test('the library goes on where a program has broken how arrays are iterated', async (t) => {
+  let waiting
+  const outcome = polluted(Array.prototype, Symbol.iterator, { value: undefined }, () => {
+    const other = Heap.create()
+    const { root } = other
+    root.a = { x: [1, { y: 2 }], [Symbol.for('s')]: new Set(), f: Object.freeze({ z: Object.freeze([1]) }) }
+    root.a.x.push(3, 4)
+    root.a.x.sort()
+    root.a.x.fill(0, 1)
+    other.transaction(() => (root.e = new Error('kept', { cause: 1 })))
+    const tx = other.begin()
+    tx.run(() => (root.undone = {}))
+    tx.abort()
+    const copy = snapshot(root)
+    waiting = other.channel('c').take()
+    other.close()
+    return copy
+  })
+  t.deepEqual(Object.keys(outcome), ['a', 'e'])
+  t.deepEqual(outcome.a.x, [1, 0, 0, 0])
+  t.is(outcome.a.f.z[0] + outcome.e.cause, 2)
+  await t.throwsAsync(waiting, { code: 'ERR_COHEAP_CLOSED' })
+})
+
+test('what a program puts on Object.prototype does not get into descriptors', (t) => {
+  for (const key of ['get', 'set', 'value', 'writable']) {
+    const seen = polluted(Object.prototype, key, { value: 1, writable: true }, () => {
+      const o = fresh({ a: 1, list: [1], map: new Map([[1, 2]]), set: new Set([1]), error: new Error('kept') })
+      return [Object.keys(o), { ...o.list }, o.map.get(1), o.set.has(1), o.error.message, Object.keys(snapshot(o))]
+    })
+    const keys = ['a', 'list', 'map', 'set', 'error']
+    t.deepEqual(seen, [keys, { 0: 1 }, 2, true, 'kept', keys], key)
+  }
+})
+
+test('an object that inherits from a frozen one is its own', (t) => {
+  const holder = fresh({ frozen: Object.freeze({ a: 1 }), list: Object.freeze([1]) })
+  for (const frozen of [holder.frozen, holder.list]) {
+    const heir = Object.create(frozen)
+    heir.own = 2
+    t.deepEqual(Object.keys(heir), ['own'])
+    t.throws(() => (frozen.own = 2), { code: 'ERR_COHEAP_READ_ONLY' })
+  }
+  const heir = Object.create(holder.frozen)
+  t.throws(() => (heir.a = 2), { instanceOf: TypeError })
+})
+
+test('a field that shadows an accessor of its class stays what it is', (t) => {
+  class Base {
+    get x() {
+      return 'accessor'
+    }
+  }
+  class Shadowing extends Base {
+    x = 5
+  }
+  register(Shadowing)
+  const o = fresh({ live: new Shadowing(), frozen: Object.freeze(new Shadowing()) })
+  for (const one of [o.live, o.frozen, snapshot(o.live), snapshot(o.frozen)]) {
+    t.is(one.x, 5)
+    t.true(one instanceof Shadowing)
+  }
+})
+
 test('lengths and indices are converted as the language does', (t) => {
   const a = fresh([1, 2, 3])
   for (const wrong of [-1, 1.5, 2 ** 32, NaN, 'x', undefined]) {
@@ -60,6 +170,12 @@ test('lengths and indices are converted as the language does', (t) => {
   t.is(a.at(-3), undefined)
   a.length = '1'
   t.deepEqual(a.splice(-5, Infinity), [1])
+  // what is no length comes before what no length may be
+  for (const wrong of [{ configurable: true }, { enumerable: true }, { writable: false }]) {
+    t.throws(() => Object.defineProperty(a, 'length', { value: -1, ...wrong }), { instanceOf: RangeError })
+    t.throws(() => Object.defineProperty(a, 'length', { value: 1, ...wrong }), { instanceOf: TypeError })
+  }
+  t.false(Reflect.defineProperty(a, 'length', { get: () => 1 }))
 })
 
 test('an array grows no longer than 2^32-1: a RangeError, and nothing is done', (t) => {
@@ -70,6 +186,18 @@ test('an array grows no longer than 2^32-1: a RangeError, and nothing is done', 
   }
   t.deepEqual(Object.keys(a), ['4294967294'])
   t.is(a.push(), 2 ** 32 - 1)
+})
+
+test('an array whose indices double needs no more memory than its elements', (t) => {
+  const small = Heap.create(undefined, { size: '4MiB', maxSize: '4MiB' })
+  small.root.a = []
+  for (let k = 1; k < 32; k++) small.root.a[2 ** k - 2] = k
+  t.is(small.root.a.length, 2 ** 31 - 1)
+  t.deepEqual(
+    Object.values(small.root.a),
+    Array.from({ length: 31 }, (_, i) => i + 1),
+  )
+  small.close()
 })
 
 test('a sparse array is sorted and reversed by its elements, not by its places', (t) => {

@@ -5,7 +5,7 @@
 import { ABSENT } from './cells.js'
 import { HOLE } from './decode.js'
 import { outOfRange, type CoheapError } from './errors.js'
-import { arrayTarget, element, lengthOf, putAt, type ArrayTarget } from './array.js'
+import { arrayTarget, element, lengthOf, mayBeNamed, putAt, type ArrayTarget } from './array.js'
 import { isDirect, type Attachment } from './attachment.js'
 import { Status } from './port.js'
 import { asBuiltIn } from './collection.js'
@@ -14,6 +14,20 @@ import { atomically } from './transaction.js'
 type Method = (this: unknown, ...args: never[]) => unknown
 
 const plain = Array.prototype
+
+/**
+ * True if a program has put elements on `Array.prototype`: the language takes them for what a hole holds and calls
+ * their setters, element by element. Its length tells.
+ */
+function filled(): boolean {
+  return plain.length !== 0
+}
+
+/** The engine's own method; on a shared array it is one transaction. */
+function engines(name: keyof typeof own, t: ArrayTarget | undefined, self: unknown, args: readonly unknown[]): unknown {
+  const call = () => Reflect.apply(methods.get(name)!.plain as Method, self, args) as unknown
+  return t === undefined ? call() : atomically(t.attachment, call)
+}
 
 /** Before an operation of this array's own. */
 function using(t: ArrayTarget): ArrayTarget {
@@ -94,17 +108,17 @@ function place(t: ArrayTarget, entries: readonly (readonly [number, unknown])[])
 /** In the language's order: as `compare` says, undefined last. */
 function inOrder(present: readonly Entry[], compare: ((a: unknown, b: unknown) => number) | undefined): Entry[] {
   const defined = present.filter((e) => e.value !== undefined)
-  if (compare === undefined) {
-    const texts = new Map(defined.map((e) => [e, `${e.value as number}`]))
-    defined.sort((a, b) => (texts.get(a)! < texts.get(b)! ? -1 : texts.get(a)! > texts.get(b)! ? 1 : 0))
-  } else defined.sort((a, b) => compare(a.value, b.value))
-  return [...defined, ...present.filter((e) => e.value === undefined)]
+  const rest = present.filter((e) => e.value === undefined)
+  if (compare !== undefined) return defined.sort((a, b) => compare(a.value, b.value)).concat(rest)
+  const texts = defined.map((entry) => ({ text: `${entry.value as string}`, entry }))
+  texts.sort((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0))
+  return texts.map(({ entry }) => entry).concat(rest)
 }
 
 const own = {
   push(this: unknown, ...items: unknown[]): unknown {
     const t = arrayTarget(this)
-    if (t === undefined) return plain.push.apply(this as unknown[], items)
+    if (t === undefined || filled()) return engines('push', t, this, items)
     const a = using(t).attachment
     let length: number
     if (items.length === 1) {
@@ -118,19 +132,19 @@ const own = {
 
   pop(this: unknown): unknown {
     const t = arrayTarget(this)
-    if (t === undefined) return plain.pop.call(this as unknown[])
+    if (t === undefined || filled()) return engines('pop', t, this, [])
     return taken(t, using(t).attachment.port.pop(t.h))
   },
 
   shift(this: unknown): unknown {
     const t = arrayTarget(this)
-    if (t === undefined) return plain.shift.call(this as unknown[])
+    if (t === undefined || filled()) return engines('shift', t, this, [])
     return taken(t, using(t).attachment.port.shift(t.h))
   },
 
   unshift(this: unknown, ...items: unknown[]): unknown {
     const t = arrayTarget(this)
-    if (t === undefined) return plain.unshift.apply(this as unknown[], items)
+    if (t === undefined || filled()) return engines('unshift', t, this, items)
     const a = using(t).attachment
     const length = a.port.unshiftMany(t.h, a.stageMany(items))
     notTooLong(a)
@@ -140,15 +154,17 @@ const own = {
 
   splice(this: unknown, ...args: unknown[]): unknown {
     const t = arrayTarget(this)
-    if (t === undefined) return (plain.splice as Method).apply(this, args as never[])
+    if (t === undefined || filled() || hasOwnConstructor(t)) return engines('splice', t, this, args)
     const start = integer(args[0])
-    if (start < 0) return atomically(t.attachment, () => spliced(t, Math.max(lengthOf(t) + start, 0), args))
-    return spliced(t, start, args)
+    const count = args.length === 0 ? 0 : args.length === 1 ? Infinity : integer(args[1])
+    const items = args.slice(2)
+    if (start >= 0) return spliced(t, start, count, items)
+    return atomically(t.attachment, () => spliced(t, Math.max(lengthOf(t) + start, 0), count, items))
   },
 
   sort(this: unknown, compare?: (a: unknown, b: unknown) => number): unknown {
     const t = arrayTarget(this)
-    if (t === undefined) return plain.sort.call(this as unknown[], compare)
+    if (t === undefined || filled()) return engines('sort', t, this, [compare])
     if (compare !== undefined && typeof compare !== 'function') {
       throw new TypeError('The comparison function must be either a function or undefined')
     }
@@ -164,9 +180,11 @@ const own = {
     for (;;) {
       const { values, version } = copyOut(t)
       const present: Entry[] = []
-      values.forEach((value, from) => {
+      for (let from = 0; from < values.length; from++) {
+        const value = values[from]
         if (value !== HOLE) present.push({ value, from })
-      })
+        else if (from in plain) return engines('sort', t, this, [compare])
+      }
       const order = new Uint32Array(values.length).fill(NO_ELEMENT)
       inOrder(present, compare).forEach(({ from }, to) => (order[to] = from))
       if (permute(t, version, order)) return this
@@ -175,7 +193,7 @@ const own = {
 
   reverse(this: unknown): unknown {
     const t = arrayTarget(this)
-    if (t === undefined) return plain.reverse.call(this as unknown[])
+    if (t === undefined || filled()) return engines('reverse', t, this, [])
     for (;;) {
       const a = t.attachment
       a.use(t)
@@ -199,7 +217,7 @@ const own = {
 
   fill(this: unknown, value?: unknown, start?: unknown, end?: unknown): unknown {
     const t = arrayTarget(this)
-    if (t === undefined) return (plain.fill as Method).apply(this, [value, start, end] as never[])
+    if (t === undefined || filled()) return engines('fill', t, this, [value, start, end])
     const a = t.attachment
     return atomically(a, () => {
       const length = lengthOf(t)
@@ -208,23 +226,18 @@ const own = {
       if (to <= from) return this
       // one object in all places, as the language has it
       const item = isDirect(value) || value === null || value === undefined ? value : a.share(value)
-      spliced(t, from, [from, to - from, ...new Array<unknown>(to - from).fill(item)])
+      spliced(t, from, to - from, new Array<unknown>(to - from).fill(item))
       return this
     })
   },
 
   copyWithin(this: unknown, target: number, start: number, end?: number): unknown {
-    const t = arrayTarget(this)
-    if (t === undefined) return plain.copyWithin.call(this as unknown[], target, start, end)
-    return atomically<unknown>(
-      t.attachment,
-      () => plain.copyWithin.call(this as unknown[], target, start, end) as unknown,
-    )
+    return engines('copyWithin', arrayTarget(this), this, [target, start, end])
   },
 
   at(this: unknown, index?: unknown): unknown {
     const t = arrayTarget(this)
-    if (t === undefined) return plain.at.call(this as unknown[], index as number)
+    if (t === undefined) return engines('at', t, this, [index])
     const i = typeof index === 'number' && Number.isInteger(index) ? index : integer(index)
     const value = element(t, i)
     if (value !== ABSENT) return value
@@ -235,15 +248,20 @@ const own = {
 
   values(this: unknown): unknown {
     const t = arrayTarget(this)
-    if (t === undefined) return plain.values.call(this as unknown[])
+    if (t === undefined) return engines('values', t, this, [])
     return new ArrayIterator(t, false)
   },
 
   entries(this: unknown): unknown {
     const t = arrayTarget(this)
-    if (t === undefined) return plain.entries.call(this as unknown[])
+    if (t === undefined) return engines('entries', t, this, [])
     return new ArrayIterator(t, true)
   },
+}
+
+/** True if what `splice` gives is to be made by a constructor of the array's own. */
+function hasOwnConstructor(t: ArrayTarget): boolean {
+  return mayBeNamed(t) && Object.hasOwn(t.self, 'constructor')
 }
 
 /** After a call that makes the array longer: beyond 2^32-1 elements it is a RangeError, as in the language. */
@@ -253,12 +271,11 @@ function notTooLong(a: Attachment): void {
   throw (error as CoheapError).code === 'ERR_COHEAP_INVALID_ARGUMENT' ? outOfRange(error.message) : error
 }
 
-function spliced(t: ArrayTarget, start: number, args: readonly unknown[]): unknown[] {
+function spliced(t: ArrayTarget, start: number, deleteCount: number, items: readonly unknown[]): unknown[] {
   const a = using(t).attachment
-  const least = (n: number) => Math.min(Math.max(n, 0), 2 ** 32 - 1)
-  const deleteCount = args.length === 0 ? 0 : args.length === 1 ? 2 ** 32 - 1 : least(integer(args[1]))
-  const wire = a.stageMany(args.slice(2))
-  a.port.splice(t.h, least(start), deleteCount, wire)
+  const bounded = (n: number) => Math.min(Math.max(n, 0), 2 ** 32 - 1)
+  const wire = a.stageMany(items)
+  a.port.splice(t.h, bounded(start), bounded(deleteCount), wire)
   notTooLong(a)
   return holesAsThey(a.decodeMany())
 }

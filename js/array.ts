@@ -13,6 +13,7 @@ import { ABSENT, ASK, immediate, keep, scratchF, type ChildCache } from './cells
 import { fail } from './errors.js'
 import { inspectArray, shownShort } from './inspect.js'
 import { Status, Tag } from './port.js'
+import { dataProperty, descriptor } from './property.js'
 import { isDefaultDescriptor, setOnReceiver } from './record.js'
 import { UNKNOWN } from './shapes.js'
 import { thenOf, unreadable } from './stand-in.js'
@@ -183,7 +184,7 @@ export function lengthOf(t: ArrayTarget): number {
 }
 
 /** True if there may be named properties, or the array has been destroyed: ask. */
-function mayBeNamed(t: ArrayTarget): boolean {
+export function mayBeNamed(t: ArrayTarget): boolean {
   const { u32, low } = t
   return t.named || u32[low + NAMED] !== 0 || u32[low + NAMED + 1] !== 0 || u32[low + LOW_1] >>> 31 === 1
 }
@@ -243,16 +244,31 @@ function setNamed(t: ArrayTarget, key: string | symbol, value: unknown): void {
   a.done()
 }
 
-/** Sets the length as the language does: a RangeError for what is none. */
-function setLength(t: ArrayTarget, value: unknown): void {
+/** A length, as the language has it: a RangeError for what is none. */
+function toLength(value: unknown): number {
   // converted twice, as the language has it
   const length = (value as number) >>> 0
   if (length !== +(value as number)) throw new RangeError('Invalid array length')
+  return length
+}
+
+function setLength(t: ArrayTarget, length: number): void {
   const a = t.attachment
   a.use(t)
   t.writes++
   a.port.setLength(t.h, length)
   a.done()
+}
+
+/** Defines the length, in the order of the language: what is no length is a RangeError, whatever else there is. */
+function defineLength(t: ArrayTarget, property: PropertyDescriptor): boolean {
+  const { writable, enumerable, configurable } = property
+  const given = Object.hasOwn(property, 'value')
+  const length = given ? toLength(property.value) : 0
+  if (Object.hasOwn(property, 'get') || Object.hasOwn(property, 'set')) return false
+  if (writable === false || enumerable === true || configurable === true) return false
+  if (given) setLength(t, length)
+  return true
 }
 
 const handler = shownShort<ProxyHandler<Shared>>({
@@ -283,7 +299,7 @@ const handler = shownShort<ProxyHandler<Shared>>({
       return setOnReceiver(Array.prototype, key, current, value, receiver)
     }
     const index = typeof key === 'string' ? indexOf(key) : -1
-    if (key === 'length') setLength(t, value)
+    if (key === 'length') setLength(t, toLength(value))
     else if (key in Array.prototype && own(t, key) === ABSENT) {
       return Reflect.set(Array.prototype, key, value, receiver)
     } else if (index >= 0) putAt(t, index, value)
@@ -324,20 +340,15 @@ const handler = shownShort<ProxyHandler<Shared>>({
 
   getOwnPropertyDescriptor(shared, key) {
     const t = Shared.target(shared)
-    if (key === 'length') return { value: lengthOf(t), writable: true, enumerable: false, configurable: false }
+    if (key === 'length')
+      return descriptor({ value: lengthOf(t), writable: true, enumerable: false, configurable: false })
     const value = own(t, key)
-    return value === ABSENT ? undefined : { value, writable: true, enumerable: true, configurable: true }
+    return value === ABSENT ? undefined : dataProperty(value)
   },
 
   defineProperty(shared, key, descriptor) {
     const t = Shared.target(shared)
-    if (key === 'length') {
-      if (Object.hasOwn(descriptor, 'get') || Object.hasOwn(descriptor, 'set')) return false
-      if (descriptor.writable === false || descriptor.enumerable === true || descriptor.configurable === true)
-        return false
-      if ('value' in descriptor) setLength(t, descriptor.value)
-      return true
-    }
+    if (key === 'length') return defineLength(t, descriptor)
     const exists = own(t, key) !== ABSENT
     if (!isDefaultDescriptor(descriptor, exists)) return false
     if (exists && !('value' in descriptor)) return true

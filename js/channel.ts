@@ -136,7 +136,7 @@ class Line {
       },
       (reason) => {
         this.token = 0
-        for (const one of this.pending.splice(0)) one.fail(reason)
+        this.pending.splice(0).forEach((one) => one.fail(reason))
       },
     )
     this.a.port.channelWaitAsync(this.c, this.role, this.token)
@@ -144,7 +144,7 @@ class Line {
       const fault = this.a.fault()
       this.a.waits.cancel(this.token)
       this.token = 0
-      for (const one of this.pending.splice(0)) one.fail(fault)
+      this.pending.splice(0).forEach((one) => one.fail(fault))
     }
   }
 }

@@ -8,6 +8,7 @@ import { standIn } from './stand-in.js'
 import { ERROR_KINDS, ErrorField, ObjectFlag, Packed, Reader, Wire } from './wire.js'
 import { kindName, makeView } from './view-kinds.js'
 import { isFlat, readMembers } from './flat.js'
+import { dataProperty, descriptor } from './property.js'
 import { makeLocal, noValues } from './struct.js'
 
 /** The wrapper of a live object of this thread, by its handle. */
@@ -508,7 +509,7 @@ export class Decoder {
     this.lookup = (index) => references[index]
     try {
       const value = this.value()
-      for (const container of this.frozen) Object.freeze(container)
+      this.frozen.forEach((container) => Object.freeze(container))
       return value
     } finally {
       this.reset()
@@ -522,12 +523,8 @@ export class Decoder {
   private errorField(error: object, field: string, value: unknown, shown: boolean): void {
     // the list of an AggregateError is an array of its own at each read
     if (field === 'errors' && Array.isArray(value)) value = value.slice()
-    Object.defineProperty(error, field, {
-      value,
-      writable: true,
-      configurable: true,
-      enumerable: field === 'name' && shown,
-    })
+    const enumerable = field === 'name' && shown
+    Object.defineProperty(error, field, descriptor({ value, writable: true, configurable: true, enumerable }))
   }
 }
 
@@ -542,7 +539,8 @@ const nowhere: Lookup = () => {
 
 /** What stands for a frozen object: the object, but a write to it throws, in sloppy mode too. */
 const readOnly: ProxyHandler<object> = {
-  set: refuseWrite,
+  // what inherits from it can be written; so can what a class has a setter for
+  set: (target, key, value, receiver) => Reflect.set(target, key, value, receiver) || refuseWrite(target, key),
   deleteProperty: refuseWrite,
   defineProperty: refuseWrite,
 }
@@ -559,11 +557,12 @@ function corrupt(): Error {
   return fail('ERR_COHEAP_CORRUPT', 'a stored value cannot be decoded')
 }
 
-/** An own property, also of the name `__proto__`. */
+/** An own property, also where the prototype has a setter or forbids it: of the name `__proto__`, or of a class. */
 function define(target: Record<string | symbol, unknown>, key: string | symbol, value: unknown): void {
-  if (key === '__proto__') {
-    Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true })
-  } else target[key] = value === HOLE ? undefined : value
+  if (value === HOLE) value = undefined
+  const inherits = key === '__proto__' || (Object.getPrototypeOf(target) !== Object.prototype && key in target)
+  if (inherits) Object.defineProperty(target, key, dataProperty(value))
+  else target[key] = value
 }
 
 /** An error without the cost of a stack trace that would be replaced anyway. */

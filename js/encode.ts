@@ -14,6 +14,7 @@ import { described, isIndex, isOf, isPlainArray, isRevoked, keySegment, unboxed 
 import { ARRAY, ERROR, MAP, OBJECT, REFERENCES, SET, segment, type Frame } from './place.js'
 import { FlatWriter, MOST_SHAPE_KEYS, sameKeys } from './flat.js'
 import { errorParts } from './error-parts.js'
+import { isAccessor } from './property.js'
 import { valuesOf } from './struct.js'
 import { ObjectFlag, Packed, Wire, Writer } from './wire.js'
 import { BUFFER_KIND, classNameAt, hasBytes, kindOf, lengthOf } from './view-kinds.js'
@@ -312,7 +313,8 @@ export class Encoder {
   }
 
   private addSymbols(value: object, symbols: readonly symbol[], keys: (string | symbol)[]): void {
-    for (const symbol of symbols) {
+    for (let i = 0; i < symbols.length; i++) {
+      const symbol = symbols[i]
       if (!shown.call(value, symbol)) continue
       if (Symbol.keyFor(symbol) === undefined)
         throw this.refuse(`the symbol ${String(symbol)} as a key`, keySegment(symbol))
@@ -442,7 +444,7 @@ export class Encoder {
     w.tag(Wire.PACKED)
     w.u8v(Packed.CODED)
     w.u32(references.length)
-    for (const reference of references) this.put(reference)
+    references.forEach((reference) => this.put(reference))
     w.u32(writer.pos)
     w.raw(writer.u8.subarray(0, writer.pos))
     return false
@@ -551,7 +553,7 @@ export class Encoder {
     while (frame.i < n) {
       const key = keys[frame.i++] as string | symbol
       const property = descriptor(source, key)
-      if (property !== undefined && property.get === undefined && property.set === undefined) {
+      if (property !== undefined && !isAccessor(property)) {
         if (named) this.writer.key(key)
         let value: unknown = property.value
         if (fields !== undefined) value = fitting(fields, key, value, this.path)
@@ -571,14 +573,14 @@ export class Encoder {
     while (frame.i < n) {
       const property = descriptor(source, frame.i++)
       if (property === undefined) this.writer.tag(Wire.HOLE)
-      else if (property.get !== undefined || property.set !== undefined) throw this.refuse('an accessor property')
+      else if (isAccessor(property)) throw this.refuse('an accessor property')
       else if (this.put(property.value)) return true
     }
     if (frame.i === n) this.writer.u32(keys.length)
     while (frame.i < n + keys.length) {
       const key = keys[frame.i++ - n] as string | symbol
       const property = descriptor(source, key)
-      if (property?.get !== undefined || property?.set !== undefined) throw this.refuse('an accessor property')
+      if (property !== undefined && isAccessor(property)) throw this.refuse('an accessor property')
       this.writer.key(key)
       if (this.put(property?.value)) return true
     }
@@ -594,7 +596,7 @@ export class Encoder {
     while (frame.i < keys.length) {
       const key = keys[frame.i++] as string | symbol
       const property = descriptor(source, key)
-      if (property?.get !== undefined || property?.set !== undefined) throw this.refuse('an accessor property')
+      if (property !== undefined && isAccessor(property)) throw this.refuse('an accessor property')
       this.writer.key(key)
       if (this.put(property?.value)) return true
     }

@@ -5,6 +5,9 @@
 import { errorKind } from './classify.js'
 import { ERROR_KINDS, ErrorField } from './wire.js'
 
+/** The names of what is stored for itself. */
+const FIXED = ['name', 'message', 'stack', 'cause']
+
 /** The parts of one error. */
 export interface ErrorParts {
   /** Its place in {@link ERROR_KINDS}. */
@@ -43,7 +46,7 @@ export function errorParts(error: Error): ErrorParts {
     const errors = (error as AggregateError).errors as unknown
     add(ErrorField.ERRORS, 'errors', Array.isArray(errors) ? Object.freeze(errors.slice()) : undefined)
   }
-  const skip = new Set<string>(['name', 'message', 'stack', 'cause', ...(aggregate ? ['errors'] : [])])
-  for (const key of Object.keys(error)) if (!skip.has(key)) parts.keys.push(key)
+  const skip = aggregate ? [...FIXED, 'errors'] : FIXED
+  Object.keys(error).forEach((key) => skip.includes(key) || parts.keys.push(key))
   return parts
 }

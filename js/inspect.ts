@@ -10,6 +10,7 @@ import type { RecordTarget } from './record.js'
 import { Cursor, type CollectionTarget } from './collection.js'
 import { CoheapError } from './errors.js'
 import { HOLE } from './decode.js'
+import { dataProperty } from './property.js'
 import { special } from './stand-in.js'
 import type { Target } from './target.js'
 
@@ -58,12 +59,7 @@ export function shownShort<T extends object>(handler: T): T {
 
 function plain(entries: unknown[], into: object): object {
   for (let i = 0; i < entries.length; i += 2) {
-    Object.defineProperty(into, entries[i] as string | symbol, {
-      value: entries[i + 1],
-      enumerable: true,
-      configurable: true,
-      writable: true,
-    })
+    Object.defineProperty(into, entries[i] as string | symbol, dataProperty(entries[i + 1]))
   }
   return into
 }

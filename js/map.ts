@@ -17,6 +17,7 @@ import {
 } from './collection.js'
 import { inspectMap } from './inspect.js'
 import { In, Status, Tag } from './port.js'
+import { ownOnly } from './property.js'
 import type { Target } from './target.js'
 import { atomically } from './transaction.js'
 
@@ -198,12 +199,12 @@ function put<T>(
 }
 
 /** Without it two of them would have the same own properties, none, and so be deeply equal for Node's `assert`. */
-const shown: PropertyDescriptor = {
+const shown = ownOnly({
   get(this: SharedMap) {
     return new Map(this)
   },
   enumerable: true,
-}
+})
 
 const make = uncloneable(SharedMap.prototype)
 

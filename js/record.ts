@@ -15,6 +15,7 @@ import { fail } from './errors.js'
 import { fitting } from './fields.js'
 import { inspectRecord, shownShort } from './inspect.js'
 import { In, Status, Tag } from './port.js'
+import { dataProperty } from './property.js'
 import { MOST_INLINE, UNKNOWN, type Shape } from './shapes.js'
 import { thenOf, unreadable } from './stand-in.js'
 import { targetOf, type Target } from './target.js'
@@ -250,7 +251,7 @@ export function setOnReceiver(
 ): boolean {
   const stand = Object.create(prototype) as object
   if (current !== ABSENT) {
-    Object.defineProperty(stand, key, { value: current, writable: true, enumerable: true, configurable: true })
+    Object.defineProperty(stand, key, dataProperty(current))
   }
   return Reflect.set(stand, key, value, receiver)
 }
@@ -326,7 +327,7 @@ const handler = shownShort<ProxyHandler<Shared>>({
   getOwnPropertyDescriptor(shared, key) {
     const t = Shared.target(shared)
     const value = own(t, key)
-    return value === ABSENT ? undefined : { value, writable: true, enumerable: true, configurable: true }
+    return value === ABSENT ? undefined : dataProperty(value)
   },
 
   defineProperty(shared, key, descriptor) {

@@ -48,7 +48,7 @@ export class Attempt {
   /** The attempt is over. After an abort no wrapper that it made may be read without asking the native side. */
   end(committed: boolean): void {
     if (!committed && this.made !== undefined) {
-      for (const target of this.made) target.attachment.distrust(target)
+      this.made.forEach((target) => target.attachment.distrust(target))
     }
     this.held = undefined
     this.made = undefined
@@ -69,8 +69,9 @@ export const Gate = { CLOSED: 1, TRANSACTION: 2, NATIVE: 4 } as const
 /** Makes this attempt the ambient one, or none. */
 export function setAmbient(attempt: Attempt | undefined): void {
   scope.attempt = attempt
-  for (const attachment of attachments) {
-    if (attempt === undefined) attachment.gate &= ~Gate.TRANSACTION
-    else attachment.gate |= Gate.TRANSACTION
+  // by index: it must not depend on how a program lets arrays be iterated
+  for (let i = 0; i < attachments.length; i++) {
+    if (attempt === undefined) attachments[i].gate &= ~Gate.TRANSACTION
+    else attachments[i].gate |= Gate.TRANSACTION
   }
 }

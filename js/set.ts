@@ -17,6 +17,7 @@ import {
 } from './collection.js'
 import { inspectSet } from './inspect.js'
 import { Tag } from './port.js'
+import { ownOnly } from './property.js'
 import type { Target } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
@@ -263,12 +264,12 @@ for (const name of ['keys', Symbol.iterator]) {
 }
 
 /** Without it two of them would have the same own properties, none, and so be deeply equal for Node's `assert`. */
-const shown: PropertyDescriptor = {
+const shown = ownOnly({
   get(this: SharedSet) {
     return new Set(this)
   },
   enumerable: true,
-}
+})
 
 const make = uncloneable(SharedSet.prototype)
 

@@ -88,7 +88,8 @@ export class ShapeTree {
     if (first !== undefined && isDigit(first.charCodeAt(0))) return 0
     let node = info === PLAIN ? (this.plain ??= this.root(PLAIN)) : this.root(info)
     if (node.word === 0) return 0
-    for (const key of keys) {
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i]
       const next: Node | null = node.lastKey === key ? node.last : this.child(node, key)
       if (next === null) return 0
       node = next

@@ -8,6 +8,7 @@ import type { Attachment } from './attachment.js'
 import { scope } from './scope.js'
 import { makeLocal, noValues, valuesOf } from './struct.js'
 import { Tag } from './port.js'
+import { dataProperty } from './property.js'
 import { targetOf, type Target } from './target.js'
 import { transaction } from './transaction.js'
 import { kindOf, lengthOf, makeView } from './view-kinds.js'
@@ -90,7 +91,7 @@ class Copier {
   copy(value: unknown): unknown {
     const result = this.one(value)
     for (let next = this.todo.pop(); next !== undefined; next = this.todo.pop()) next()
-    for (const copy of this.frozen) Object.freeze(copy)
+    this.frozen.forEach((copy) => Object.freeze(copy))
     return result
   }
 
@@ -104,11 +105,11 @@ class Copier {
   }
 
   private members(value: object, copy: object): void {
-    for (const key of Reflect.ownKeys(value)) {
-      if (key === 'length' && Array.isArray(value)) continue
+    Reflect.ownKeys(value).forEach((key) => {
+      if (key === 'length' && Array.isArray(value)) return
       const member = this.one((value as Record<string | symbol, unknown>)[key])
-      Object.defineProperty(copy, key, { value: member, writable: true, enumerable: true, configurable: true })
-    }
+      Object.defineProperty(copy, key, dataProperty(member))
+    })
   }
 
   private start(value: object): object {

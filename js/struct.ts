@@ -24,6 +24,7 @@ import { initialOf, kindOfField, type Fields, type FieldType } from './fields.js
 import { shown } from './inspect.js'
 import { layoutOf } from './layout.js'
 import { RecordTarget, ask, entriesOf, fits, store } from './record.js'
+import { ownOnly } from './property.js'
 import { FIRST_SLOT, MOST_INLINE, UNKNOWN } from './shapes.js'
 import { special, unreadable } from './stand-in.js'
 import { Given } from './target.js'
@@ -156,13 +157,13 @@ export function fieldsOf(value: object): readonly string[] | undefined {
 }
 
 /** Who compares by own properties, as `assert.deepStrictEqual` does, is shown the fields. */
-const compared: PropertyDescriptor & ThisType<object> = {
-  get() {
+const compared = ownOnly({
+  get(this: object) {
     return plainOf(this)
   },
   enumerable: true,
   configurable: true,
-}
+})
 
 /** An instance that is not live, with these values, which may still come. */
 export function makeLocal(info: ClassInfo, values: Values): object {
@@ -235,12 +236,12 @@ function classOf(info: ClassInfo): StructClass<Fields> {
         if (given !== undefined) {
           if (given === null || typeof given !== 'object') throw wrongType(`a ${name} is made of an object with fields`)
           const source = fieldsOf(given) === undefined ? (given as Values) : plainOf(given)
-          for (const key of Object.keys(source)) {
+          Object.keys(source).forEach((key) => {
             const i = names.indexOf(key)
             if (i < 0) throw wrongType(`a ${name} has no field ${key}`)
             const value = source[key]
             if (value !== undefined) values[key] = fitted(name, key, types[i], value)
-          }
+          })
         }
         localOf(this, info, values)
       }

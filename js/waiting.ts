@@ -186,8 +186,11 @@ export class Waits {
   /** The heap is being closed: every wait ends. */
   close(): void {
     const reason = fail('ERR_COHEAP_CLOSED', 'the heap has been closed')
-    const all = [...this.waiting]
-    for (const [token] of all) this.cancel(token)
-    for (const [, entry] of all) entry.end(reason)
+    const ends: ((reason: unknown) => void)[] = []
+    this.waiting.forEach(({ end }, token) => {
+      ends.push(end)
+      this.cancel(token)
+    })
+    ends.forEach((end) => end(reason))
   }
 }

@@ -1,0 +1,24 @@
+/**
+ * Property descriptors that mean what they say, whatever a program has put on `Object.prototype`.
+ */
+
+/** A descriptor that inherits nothing. */
+export function ownOnly(property: PropertyDescriptor): PropertyDescriptor {
+  return Object.setPrototypeOf(property, null) as PropertyDescriptor
+}
+
+/** The descriptor of a data property, of our own making. */
+export function descriptor(property: PropertyDescriptor): PropertyDescriptor {
+  // an inherited `get` or `set` would count; but the engine is fast with ordinary objects only
+  return property.get === undefined && property.set === undefined ? property : ownOnly(property)
+}
+
+/** A data property as an assignment makes it. */
+export function dataProperty(value: unknown): PropertyDescriptor {
+  return descriptor({ value, writable: true, enumerable: true, configurable: true })
+}
+
+/** True for the descriptor of an accessor property, as the engine gives it. */
+export function isAccessor(property: PropertyDescriptor): boolean {
+  return (property.get !== undefined || property.set !== undefined) && !Object.hasOwn(property, 'value')
+}
