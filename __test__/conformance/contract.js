@@ -84,11 +84,14 @@
       return property
     },
     defineProperty(target, key, descriptor) {
-      if (('get' in descriptor || 'set' in descriptor) && on.has('accessors')) {
+      const isLength = Array.isArray(target) && key === 'length'
+      if (('get' in descriptor || 'set' in descriptor) && on.has('accessors') && !isLength) {
         throw refuse('an accessor property')
       }
       const old = getOwnPropertyDescriptor(target, key)
-      if (on.has('attributes') && !(Array.isArray(target) && key === 'length' && descriptor.writable !== false)) {
+      if (on.has('attributes') && !(isLength && descriptor.writable !== false)) {
+        // an array's length is checked for overflow before anything else is
+        if (isLength && 'value' in descriptor) new Array(1).length = descriptor.value
         const exists = old !== undefined
         const { writable = exists, enumerable = exists, configurable = exists } = descriptor
         if (!(writable && enumerable && configurable)) return false

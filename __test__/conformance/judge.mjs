@@ -46,10 +46,6 @@ export function modesOf({ flags }) {
  * @returns {{outcome: 'passed' | 'inapplicable' | 'documented' | 'failed', reason?: string, error?: string}}
  */
 export async function judge(root, test, mode) {
-  const plain = await attempt(root, test, test.text, mode, () => ({}))
-  const brought = test.features.some((feature) => BROUGHT.has(feature))
-  if (plain.error !== undefined && !brought)
-    return { outcome: 'inapplicable', reason: `Node ${process.version} itself does not pass it` }
   let text
   try {
     text = transform(test.text)
@@ -58,12 +54,16 @@ export async function judge(root, test, mode) {
     throw error
   }
   if (text === test.text) return { outcome: 'inapplicable', reason: 'no container in it' }
-  const unchanged = await attempt(root, test, text, mode, (realm) => realm.run(UNCHANGED, 'unchanged'))
-  if (plain.error === undefined && unchanged.error !== undefined)
-    return { outcome: 'inapplicable', reason: 'it looks at its own source' }
+  const plain = await attempt(root, test, test.text, mode, () => ({}))
+  const brought = test.features.some((feature) => BROUGHT.has(feature))
+  if (plain.error !== undefined && !brought)
+    return { outcome: 'inapplicable', reason: `Node ${process.version} itself does not pass it` }
   const onLive = await attemptLive(root, test, text, mode)
   if (onLive.made === 0) return { outcome: 'inapplicable', reason: 'no container in it that can be stored' }
   if (onLive.error === undefined) return { outcome: 'passed' }
+  const unchanged = await attempt(root, test, text, mode, (realm) => realm.run(UNCHANGED, 'unchanged'))
+  if (plain.error === undefined && unchanged.error !== undefined)
+    return { outcome: 'inapplicable', reason: 'it looks at its own source' }
   const why = await documented(root, test, text, mode, onLive)
   if (why !== undefined) return { outcome: 'documented', reason: why, error: onLive.error }
   return { outcome: 'failed', error: onLive.error, at: onLive.at, model: onLive.model }
