@@ -166,6 +166,60 @@ test('nested transactions join: the outer one decides', (t) => {
   t.is(root.n.b, 1)
 })
 
+test('a result whose `then` throws ends the transaction as any exception does', (t) => {
+  root.thenable = 0
+  const thenable = {
+    get then() {
+      throw new Error('no then')
+    },
+  }
+  const body = () => {
+    root.thenable = 1
+    return thenable
+  }
+  t.throws(() => heap.transaction(body), { message: 'no then' })
+  const tx = heap.begin()
+  t.throws(() => tx.run(body), { message: 'no then' })
+  t.is(root.thenable, 0)
+  // what comes next is in no transaction
+  root.thenable = 2
+  heap.transaction(() => t.is(root.thenable++, 2))
+  t.is(root.thenable, 3)
+})
+
+test('where the stack overflows, the transactions that were under way are undone and nothing stays open', (t) => {
+  root.depth = { n: 0, list: [1, 2, 3] }
+  const bodies = [
+    () => heap.transaction(() => root.depth.n++),
+    () => root.depth.list.fill(root.depth.n),
+    () => {
+      const tx = heap.begin()
+      try {
+        tx.run(() => root.depth.n++)
+        tx.commit()
+      } finally {
+        tx.abort()
+      }
+    },
+  ]
+  for (const body of bodies) {
+    // the overflow comes at another place of the call with each depth that it starts from
+    for (let start = 0; start < 6; start++) {
+      const deeper = (n, pad) => {
+        body()
+        return deeper(n + 1, pad) + pad.length
+      }
+      const from = (n) => (n === 0 ? deeper(0, []) : from(n - 1))
+      t.throws(() => from(start), { instanceOf: RangeError, message: /call stack/ })
+      // each of these would fail, or be lost, inside of a transaction that is still open
+      root.depth.n = 'outside'
+      heap.transaction(() => t.is(root.depth.n, 'outside'))
+      root.depth.n = 0
+    }
+  }
+  t.deepEqual(heap.verify(), [])
+})
+
 test('a promise from a body is refused and its synchronous part undone', async (t) => {
   root.p = 1
   let ran

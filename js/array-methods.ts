@@ -110,7 +110,7 @@ function inOrder(present: readonly Entry[], compare: ((a: unknown, b: unknown) =
   const defined = present.filter((e) => e.value !== undefined)
   const rest = present.filter((e) => e.value === undefined)
   if (compare !== undefined) return defined.sort((a, b) => compare(a.value, b.value)).concat(rest)
-  const texts = defined.map((entry) => ({ text: `${entry.value as string}`, entry }))
+  const texts = defined.map((entry) => ({ text: `${entry.value as number}`, entry }))
   texts.sort((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0))
   return texts.map(({ entry }) => entry).concat(rest)
 }

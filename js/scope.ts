@@ -66,12 +66,9 @@ export const attachments: Attachment[] = []
 /** Bits of {@link Attachment.gate}: any of them sends reads to the native side. */
 export const Gate = { CLOSED: 1, TRANSACTION: 2, NATIVE: 4 } as const
 
-/** Makes this attempt the ambient one, or none. */
-export function setAmbient(attempt: Attempt | undefined): void {
+/** Makes this attempt the ambient one. */
+export function enter(attempt: Attempt): void {
   scope.attempt = attempt
   // by index: it must not depend on how a program lets arrays be iterated
-  for (let i = 0; i < attachments.length; i++) {
-    if (attempt === undefined) attachments[i].gate &= ~Gate.TRANSACTION
-    else attachments[i].gate |= Gate.TRANSACTION
-  }
+  for (let i = 0; i < attachments.length; i++) attachments[i].gate |= Gate.TRANSACTION
 }

@@ -4,7 +4,7 @@
 import type { Attachment } from './attachment.js'
 import { CoheapError, fail, wrongType } from './errors.js'
 import { In, Status } from './port.js'
-import { Attempt, scope, setAmbient } from './scope.js'
+import { Attempt, Gate, attachments, enter, scope } from './scope.js'
 import { flag, milliseconds, optionsOf, whole } from './sizes.js'
 import { delay, limitsOf, type Limits, type Wait } from './waiting.js'
 
@@ -93,13 +93,6 @@ function join<T>(a: Attachment, attempt: Attempt, body: () => T): T {
 /** The number of the callback's transaction that is running. */
 const RUNNING = 0
 
-/** Takes back the request to begin: true if nothing has begun yet. */
-function withdraw(a: Attachment): boolean {
-  if (a.state[In.BEGIN] === 0) return false
-  a.state[In.BEGIN] = 0
-  return true
-}
-
 /** Begins an explicit transaction: its number. */
 function begin(a: Attachment, flags: number, maxHold: number): number {
   a.state[In.FLAGS] = flags
@@ -109,64 +102,62 @@ function begin(a: Attachment, flags: number, maxHold: number): number {
   return a.nums[In.TX]
 }
 
-/** Commits: the status. */
-function commit(a: Attachment, tx: number): number {
-  if (withdraw(a)) return Status.OK
-  a.nums[In.TX] = tx
-  a.port.txCommit()
-  return a.state[0]
-}
-
-/** Undoes it. */
-function abort(a: Attachment, tx: number): void {
-  if (!withdraw(a)) a.port.txAbort(tx)
-}
-
 /** How an attempt came out that is not done: beaten, or ended by {@link retry}. */
 const BEATEN: unique symbol = Symbol('beaten')
 const RETRYING: unique symbol = Symbol('retrying')
 
-/** Runs the body once, inside; commits. Throws what undoes the transaction for good. */
+/**
+ * Runs the body once, inside; commits. Throws what undoes the transaction for good.
+ * @param asked what {@link In.BEGIN} is to be: the first use of the heap begins it; 0: it has begun
+ * @param entered it has a slot of its own, which is left afterwards
+ */
 function once<T>(
   a: Attachment,
   tx: number,
   attempt: Attempt,
   body: () => T,
-  leave: () => void,
+  asked: number,
+  entered: boolean,
 ): T | typeof BEATEN | typeof RETRYING {
+  const { port, state } = a
   let value: T | undefined
   let failure: unknown
   let failed = false
-  setAmbient(attempt)
+  if (asked !== 0) state[In.BEGIN] = asked
   try {
+    enter(attempt)
     value = body()
+    if (!attempt.lost && isPromise(value)) throw asyncBody(value)
   } catch (error) {
     failed = true
     failure = error
   }
-  setAmbient(undefined)
-  leave()
-  if (!failed && !attempt.lost && isPromise(value)) {
-    failed = true
-    failure = asyncBody(value)
-  } else if (attempt.doom !== undefined) {
+  // No JavaScript is called before the transaction has ended: the body may have left no room on the stack.
+  scope.attempt = undefined
+  for (let i = 0; i < attachments.length; i++) attachments[i].gate &= ~Gate.TRANSACTION
+  if (entered) port.txLeave()
+  if (attempt.doom !== undefined) {
     failed = true
     failure = attempt.doom
   }
-  if (!attempt.lost && !attempt.retrying) {
-    if (failed) {
-      abort(a, tx)
-      attempt.end(false)
-      throw failure
+  const over = !attempt.lost && !attempt.retrying
+  let status: number = Status.OK
+  if (over) {
+    // what has not begun is not ended: the request is taken back
+    if (state[In.BEGIN] !== 0) state[In.BEGIN] = 0
+    else if (failed) port.txAbort(tx)
+    else {
+      a.nums[In.TX] = tx
+      port.txCommit()
+      status = state[0]
     }
-    const status = commit(a, tx)
-    attempt.end(status === Status.OK)
-    if (status === Status.OK) return value as T
-    if (status !== Status.ABORTED) throw a.fault()
-    return BEATEN
   }
-  attempt.end(false)
-  return attempt.retrying && !attempt.lost ? RETRYING : BEATEN
+  attempt.end(over && !failed && status === Status.OK)
+  if (!over) return attempt.retrying && !attempt.lost ? RETRYING : BEATEN
+  if (failed) throw failure
+  if (status === Status.OK) return value as T
+  if (status !== Status.ABORTED) throw a.fault()
+  return BEATEN
 }
 
 /** Why a transaction is not run again, if it is not. */
@@ -190,9 +181,10 @@ export function transaction<T>(a: Attachment, body: () => T, options?: Transacti
   limits.signal?.throwIfAborted()
   a.check()
   const tx = RUNNING
-  a.state[In.BEGIN] = ASKED | limits.flags
+  let asked = ASKED | limits.flags
   for (let retries = 0; ;) {
-    const outcome = once(a, tx, new Attempt(a, false), body, nothing)
+    const outcome = once(a, tx, new Attempt(a, false), body, asked, false)
+    asked = 0
     if (outcome !== BEATEN && outcome !== RETRYING) return outcome
     if (outcome === BEATEN) retries++
     let reason = giveUp(limits, retries)
@@ -213,10 +205,6 @@ export function transaction<T>(a: Attachment, body: () => T, options?: Transacti
       throw fault
     }
   }
-}
-
-function nothing(): void {
-  // a callback's transaction stays ambient natively until it ends
 }
 
 /** Several operations of our own as one: part of the running transaction, or one of its own. */
@@ -243,7 +231,7 @@ export async function transactionAsync<T>(
       a.check()
       a.port.txEnter(tx)
       a.done()
-      const outcome = once(a, tx, new Attempt(a, false), body, () => a.port.txLeave())
+      const outcome = once(a, tx, new Attempt(a, false), body, 0, true)
       if (outcome !== BEATEN && outcome !== RETRYING) {
         open = false
         return outcome
@@ -346,28 +334,34 @@ export class Transaction {
     if (scope.attempt === attempt) return join(a, attempt, body)
     if (scope.attempt !== undefined) throw wrongType('tx.run inside of another transaction')
     a.port.txEnter(this.#tx)
-    a.done()
-    setAmbient(attempt)
-    let value: T
+    if (a.state[0] !== Status.OK) throw a.fault()
+    let value: T | undefined
+    let failure: unknown
+    let failed = false
     try {
+      enter(attempt)
       value = body()
       if (isPromise(value)) throw asyncBody(value)
       if (attempt.doom !== undefined) throw attempt.doom
     } catch (error) {
-      setAmbient(undefined)
-      a.port.txLeave()
+      failed = true
+      failure = error
+    }
+    // as in `once`: no JavaScript is called before it is left
+    scope.attempt = undefined
+    for (let i = 0; i < attachments.length; i++) attachments[i].gate &= ~Gate.TRANSACTION
+    a.port.txLeave()
+    if (failed) {
       if (attempt.lost) this.#lose()
       else this.abort()
-      throw error
+      throw failure
     }
-    setAmbient(undefined)
-    a.port.txLeave()
     if (attempt.lost) {
       // the body has caught the error; the transaction is lost all the same
       this.#lose()
       this.#live()
     }
-    return value
+    return value as T
   }
 
   /**
@@ -378,7 +372,9 @@ export class Transaction {
     const attempt = this.#live()
     const a = this.#a
     if (scope.attempt === attempt) throw wrongType('commit() inside of its own run()')
-    const status = commit(a, this.#tx)
+    a.nums[In.TX] = this.#tx
+    a.port.txCommit()
+    const status = a.state[0]
     if (status === Status.OK) return this.#end(true)
     const fault = status === Status.ABORTED ? attempt.lose() : a.fault()
     if (status === Status.ABORTED) this.#lose()
