@@ -11,6 +11,7 @@ import { Tag } from './port.js'
 import { dataProperty } from './property.js'
 import { targetOf, type Target } from './target.js'
 import { transaction } from './transaction.js'
+import type { CodecTypes } from './types.js'
 import { kindOf, lengthOf, makeView } from './view-kinds.js'
 
 /** What a live value is as a plain one: {@link SharedMap} and {@link SharedSet} become `Map` and `Set`. */
@@ -20,7 +21,20 @@ export type Plain<T> = 0 extends 1 & T
     ? Map<Plain<K>, Plain<V>>
     : T extends SharedSet<infer U>
       ? Set<Plain<U>>
-      : T extends string | number | boolean | bigint | symbol | null | undefined | Date | RegExp | Error | URL
+      : T extends
+            | string
+            | number
+            | boolean
+            | bigint
+            | symbol
+            | null
+            | undefined
+            | Date
+            | RegExp
+            | Error
+            | URL
+            // eslint-disable-next-line @typescript-eslint/no-redundant-type-constituents -- programs add to it
+            | CodecTypes[keyof CodecTypes]
         ? T
         : T extends ArrayBuffer | ArrayBufferView | ((...args: never[]) => unknown)
           ? T

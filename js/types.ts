@@ -4,7 +4,23 @@
 import type { SharedMap } from './map.js'
 import type { SharedSet } from './set.js'
 
+/**
+ * The types that codecs make, under any names: to be added to, so that {@link Shared} and {@link Plain} leave them as
+ * they are instead of going into their members.
+ * @example
+ * declare module 'coheap' {
+ *   interface CodecTypes {
+ *     decimal: Decimal
+ *   }
+ * }
+ */
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type -- it is for others to fill
+export interface CodecTypes {}
+
+/** What is read back as what it was, and has no members of its own to map. */
 type Same =
+  // eslint-disable-next-line @typescript-eslint/no-redundant-type-constituents -- programs add to it
+  | CodecTypes[keyof CodecTypes]
   | string
   | number
   | boolean

@@ -146,6 +146,23 @@ expectTypeOf<'f64' | 'any'>().toExtend<FieldType>()
 register(Person, { fields: { name: 'f16' } })
 // @ts-expect-error: a class, not an instance
 register(new Person('a'))
+class Money {
+  #cents = 1n
+  plus(other: Money): bigint {
+    return this.#cents + other.#cents
+  }
+}
+declare module 'coheap' {
+  interface CodecTypes {
+    money: Money
+  }
+}
+registerCodec(Money, { name: 'money', encode: () => 1n, decode: () => new Money() })
+expectTypeOf(heap.share({ price: new Money(), map: new Map([['k', new Money()]]) })).toEqualTypeOf<{
+  price: Money
+  map: SharedMap<string, Money>
+}>()
+expectTypeOf(snapshot(heap.share({ price: new Money() }))).toEqualTypeOf<{ price: Money }>()
 const person = heap.share(new Person('Ada'))
 expectTypeOf(person.name).toEqualTypeOf<string>()
 expectTypeOf(person.upper).toEqualTypeOf<string>()
