@@ -51,11 +51,17 @@ fn visit(name: &str, mut dice: Dice) -> coheap_heap::Result<std::convert::Infall
 
 /// Starts a visitor: a fork, which is several times quicker than a program that has to be loaded.
 fn start(name: &str, seed: u64) -> libc::pid_t {
+    let parent = std::process::id() as libc::pid_t;
     // SAFETY: this process has one thread at work; the harness's other one waits and holds no lock.
     match unsafe { libc::fork() } {
         0 => {
-            // SAFETY: it ends with who started it.
-            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            // SAFETY: plain system calls. It ends with who started it, who may be dead already.
+            unsafe {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                if libc::getppid() != parent {
+                    libc::_exit(0);
+                }
+            }
             let Err(error) = visit(name, Dice(seed));
             println!("@{} {error}", std::process::id());
             // SAFETY: ends the process, at once.
