@@ -1,77 +1,20 @@
 import { mkdtempSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { join as path } from 'node:path'
 import { open } from 'lmdb'
-import { KEYS, MONEY, OBJECTS, random, timed } from '../cases.mjs'
 
-let db
-// no fsync: a cache that need not outlive the machine, as the others here
-const connect = (dir) => (db = open({ path: join(dir, 'db'), noSync: true, mapSize: 256 << 20 }))
-
-const transfer = ({ id, seconds, shared }) => {
-  connect(shared)
-  const pick = random(id + 1)
-  return () =>
-    timed(seconds, () => {
-      const from = pick(OBJECTS)
-      const to = (from + 1 + pick(OBJECTS - 1)) % OBJECTS
-      db.transactionSync(() => {
-        db.put(from, { value: db.get(from).value - 1 })
-        db.put(to, { value: db.get(to).value + 1 })
-      })
-    })
+export const about = 'lmdb: a memory-mapped database; no fsync: a cache that need not outlive the machine, as the others here'
+const connect = (dir) => ({ dir, db: open({ path: path(dir, 'db'), noSync: true, mapSize: 2 ** 31 }) })
+export const make = () => connect(mkdtempSync('/dev/shm/bench-lmdb-'))
+export const shared = (store) => store.dir
+export const join = connect
+export const leave = (store) => store.db.close()
+export const unmake = async (store) => {
+  await store.db.close()
+  rmSync(store.dir, { recursive: true, force: true })
 }
-
-export default {
-  setup() {
-    const dir = mkdtempSync('/dev/shm/bench-lmdb-')
-    connect(dir).transactionSync(() => {
-      for (let i = 0; i < OBJECTS; i++) db.put(i, { value: MONEY / OBJECTS })
-      KEYS.forEach((key, i) => db.put(key, i))
-    })
-    return dir
-  },
-  check(test) {
-    if (!test.name.startsWith('transfer')) return
-    let sum = 0
-    for (let i = 0; i < OBJECTS; i++) sum += db.get(i).value
-    if (sum !== MONEY) throw new Error(`the sum is ${sum}`)
-  },
-  teardown: async (dir) => {
-    await db.close()
-    rmSync(dir, { recursive: true, force: true })
-  },
-  leave: () => db.close(),
-  cases: {
-    'property read': ({ seconds, shared }) => {
-      connect(shared)
-      const pick = random(1)
-      let sum = 0
-      return () => {
-        const result = timed(seconds, () => (sum += db.get(pick(OBJECTS)).value))
-        if (!(sum > 0)) throw new Error('nothing was read')
-        return result
-      }
-    },
-    'property write': ({ seconds, shared }) => {
-      connect(shared)
-      const pick = random(1)
-      return () => timed(seconds, (i) => db.putSync(pick(OBJECTS), { value: i }))
-    },
-    'map get': ({ seconds, shared }) => {
-      connect(shared)
-      const pick = random(1)
-      return () =>
-        timed(seconds, () => {
-          const i = pick(KEYS.length)
-          if (db.get(KEYS[i]) !== i) throw new Error(`wrong value for ${KEYS[i]}`)
-        })
-    },
-    'map set': ({ seconds, shared }) => {
-      connect(shared)
-      const pick = random(1)
-      return () => timed(seconds, (i) => db.putSync(KEYS[pick(KEYS.length)], i))
-    },
-    'transfer, 1 process': transfer,
-    'transfer, 2 processes': transfer,
-  },
+/** The database as it is now: a process that has not written goes on to see what it saw first. */
+export async function reopen(store) {
+  await store.db.close()
+  Object.assign(store, connect(store.dir))
+  return store.db
 }
