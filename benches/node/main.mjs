@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { bestPeer, shown, table } from './report.mjs'
 import { run } from './run.mjs'
 
-const GROUPS = ['values', 'lists', 'maps', 'whole', 'transactions']
+const GROUPS = ['values', 'lists', 'maps', 'whole', 'transactions', 'messages']
 /** In the order of the columns. */
 const PEERS = ['coheap', 'shm', 'ems', 'lmdb', 'sqlite', 'redis', 'socket', 'zeromq', 'ipc', 'pipe', 'port', 'sab', 'objectbuffer', 'memcpy', 'plain']
 
@@ -51,10 +51,11 @@ async function measure(group, row, entries) {
         ;(rates[peer] ??= []).push(result.rate)
         if (Object.keys(result.notes).length > 0) notes[peer] = result.notes
       } catch (error) {
-        console.error(`${peer}: ${row.name}: ${error.message}`)
-        // once more would take as long, and end as badly
-        failed.add(peer)
-        process.exitCode = 1
+        console.log(`skipped ${peer} in ${row.name}, round ${round + 1}: ${error.message}`)
+        // once more would take as long
+        if (error.message.startsWith('not done')) failed.add(peer)
+        // some peers fail now and then
+        if (peer === 'coheap') process.exitCode = 1
       }
     }
   }

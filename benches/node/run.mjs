@@ -19,15 +19,18 @@ export async function run({ group, row, peer, lib, entry, seconds, limit }) {
   try {
     await entry.fill?.(store, row)
     const roles = lib.alone ? row.roles.slice(-1) : row.roles
-    children = roles.map(() => fork(worker, { serialization: 'advanced' }))
+    children = roles.map(() => fork(worker, { serialization: 'advanced', stdio: ['ignore', 'inherit', 'pipe', 'ipc'] }))
     timer = setTimeout(() => {
       late = true
       for (const child of children) child.kill('SIGKILL')
     }, limit * 1000)
     const ready = await Promise.all(
       children.map(async (child, id) => {
-        const failed = once(child, 'exit').then(([code, signal]) => {
-          throw new Error(late ? `not done within ${limit} s` : `a process ended early (${code ?? signal})`)
+        let said = ''
+        child.stderr.setEncoding('utf8').on('data', (text) => (said += text))
+        const failed = once(child, 'close').then(([code, signal]) => {
+          const reason = /^.*(?:Error|Assertion).*$/m.exec(said)?.[0] ?? said.trim()
+          throw new Error(late ? `not done within ${limit} s` : `a process ended early (${code ?? signal}): ${reason}`)
         })
         failed.catch(() => {})
         const message = async () => (await Promise.race([once(child, 'message'), failed]))[0]
