@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { bestPeer, shown, table } from './report.mjs'
 import { run } from './run.mjs'
 
-const GROUPS = ['values', 'lists', 'maps', 'whole', 'transactions', 'messages']
+const GROUPS = ['values', 'lists', 'maps', 'whole', 'transactions', 'messages', 'roundtrips', 'bytes', 'objects', 'attach']
 /** In the order of the columns. */
 const PEERS = ['coheap', 'shm', 'ems', 'lmdb', 'sqlite', 'redis', 'socket', 'zeromq', 'ipc', 'pipe', 'port', 'sab', 'objectbuffer', 'memcpy', 'plain']
 

@@ -15,7 +15,7 @@ export const array = (store, name, options, create = false) =>
     ...options,
   })
 
-const open = (dir) => ({ dir, ems: initialize(1, false, 'user', `/bench-ems-${process.pid}`) })
+export const open = (dir) => ({ dir, ems: initialize(1, false, 'user', `/bench-ems-${process.pid}`) })
 let opened
 export const make = () => (opened = { ...(opened ?? open()), dir: mkdtempSync('/dev/shm/bench-ems-') })
 export const shared = (store) => store.dir

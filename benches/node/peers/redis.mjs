@@ -9,7 +9,7 @@ import { Redis } from 'ioredis'
 if (spawnSync('redis-server', ['--version']).status !== 0) throw new Error('there is no redis-server')
 
 export const about = 'ioredis and redis-server on a Unix socket, one command after the other'
-const connect = (dir) => ({ dir, client: new Redis(path(dir, 'socket'), { maxRetriesPerRequest: 1 }) })
+export const connect = (dir) => ({ dir, client: new Redis(path(dir, 'socket'), { maxRetriesPerRequest: 1 }) })
 export async function make() {
   const dir = mkdtempSync(path(tmpdir(), 'bench-redis-'))
   const server = spawn('redis-server', ['--port', '0', '--unixsocket', path(dir, 'socket'), '--save', '', '--appendonly', 'no', '--dir', dir])

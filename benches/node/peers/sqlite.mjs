@@ -3,7 +3,7 @@ import { join as path } from 'node:path'
 import Database from 'better-sqlite3'
 
 export const about = 'better-sqlite3: a database in /dev/shm, write-ahead log, no fsync'
-const connect = (dir) => {
+export const connect = (dir) => {
   const db = new Database(path(dir, 'db'), { timeout: 60_000 })
   db.pragma('journal_mode = WAL')
   db.pragma('synchronous = OFF')
