@@ -8,9 +8,17 @@ import { fileURLToPath } from 'node:url'
 import { bestPeer, shown, table } from './report.mjs'
 import { run } from './run.mjs'
 
-const GROUPS = ['values', 'lists', 'maps', 'whole', 'transactions', 'messages', 'roundtrips', 'bytes', 'objects', 'attach']
+const GROUPS = ['values', 'lists', 'maps', 'whole', 'transactions', 'messages', 'roundtrips', 'bytes', 'objects', 'attach', 'recovery']
 /** In the order of the columns. */
 const PEERS = ['coheap', 'shm', 'ems', 'lmdb', 'sqlite', 'redis', 'socket', 'zeromq', 'ipc', 'pipe', 'port', 'sab', 'objectbuffer', 'memcpy', 'plain']
+
+/** Rows of the comparison that have nothing to measure yet. */
+const ABSENT = [
+  'atomic additions: there is no `atomics` yet',
+  'locks: there is no `heap.locks` yet',
+  'deliveries: there is no `receive` yet',
+  'stops by the collector: there is no collector yet',
+]
 
 const { values: options } = parseArgs({
   options: {
@@ -59,33 +67,40 @@ async function measure(group, row, entries) {
       }
     }
   }
-  return { group, row: row.name, unit: row.unit, rounds: rates, rates: Object.fromEntries(Object.entries(rates).map(([name, list]) => [name, median(list)])), notes }
+  return { rounds: rates, rates: Object.fromEntries(Object.entries(rates).map(([name, list]) => [name, median(list)])), notes }
 }
 
+/** What a figure is worth: beside the best peer, beside the bar. */
+function judge(figure, row, figures) {
+  const [best, rate] = bestPeer(figure, libs) ?? []
+  const { coheap } = figure.rates
+  if (rate > 0 && coheap) Object.assign(figure, { best, ratio: coheap / rate })
+  if (row.bar === undefined) return
+  figure.bar = row.bar.text
+  if (coheap !== undefined) figure.reached = row.bar.holds(figure.rates, (name) => figures.find((one) => one.row === name))
+}
+
+for (const reason of ABSENT) console.log(`skipped ${reason}`)
 const figures = []
+mkdirSync(options.out, { recursive: true })
 for (const group of GROUPS) {
-  const { title, rows, entries: makers } = await import(`./groups/${group}.mjs`)
+  const { title, rows, entries: makers, together } = await import(`./groups/${group}.mjs`)
   const wanted = rows.filter((row) => row.name.includes(options.only) || title.includes(options.only))
   if (wanted.length === 0) continue
   const entries = {}
   for (const name of Object.keys(libs)) if (makers[name] !== undefined) entries[name] = await makers[name]()
+  const all = await together?.({ peers: Object.keys(entries), quick: options.quick, out: options.out })
   const those = []
   for (const row of wanted) {
-    const figure = await measure(group, row, entries)
+    const figure = { group, row: row.name, unit: row.unit, ...(all?.[rows.indexOf(row)] ?? (await measure(group, row, entries))) }
     those.push(figure)
     figures.push(figure)
-    const [best, rate] = bestPeer(figure, libs) ?? []
-    if (best !== undefined && figure.rates.coheap) Object.assign(figure, { best, ratio: figure.rates.coheap / rate })
-    if (row.bar !== undefined) {
-      figure.bar = row.bar.text
-      if (figure.rates.coheap) figure.reached = row.bar.holds(figure.rates, (name) => figures.find((one) => one.row === name))
-    }
+    judge(figure, row, figures)
     console.log(`${row.name} (${row.unit}): ${Object.entries(figure.rates).map(([name, rate]) => `${name} ${shown(rate, row.unit)}`).join('  ')}`)
   }
   console.log(table(title, those, libs))
 }
 
-mkdirSync(options.out, { recursive: true })
 const machine = { date: new Date().toISOString(), node: process.version, cpu: cpus()[0]?.model, cores: cpus().length }
 const about = Object.fromEntries(Object.entries(libs).map(([name, lib]) => [name, lib.about]))
 writeFileSync(`${options.out}/results.json`, `${JSON.stringify({ ...machine, rounds, seconds, peers: about, figures }, null, 2)}\n`)

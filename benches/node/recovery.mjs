@@ -3,7 +3,8 @@
 // atomically, over and over, and is killed at a moment that nobody chooses. Where it was then it has noted in memory that
 // outlives it: not holding anything, holding the object, or in the middle of its commit. Prints a table, writes
 // recovery.json.
-//   node recovery.mjs [--rounds 100] [--limit 2000]
+// Part of `npm start`; alone:
+//   node recovery.mjs [--rounds 100] [--limit 2000] [--out recovery.json]
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -156,14 +157,19 @@ async function survivor() {
 
 async function main() {
   const { values } = parseArgs({
-    options: { rounds: { type: 'string', default: '100' }, limit: { type: 'string', default: '2000' } },
+    options: {
+      rounds: { type: 'string', default: '100' },
+      limit: { type: 'string', default: '2000' },
+      peers: { type: 'string', default: Object.keys(PEERS).join() },
+      out: { type: 'string', default: fileURLToPath(new URL('recovery.json', import.meta.url)) },
+    },
   })
   const [rounds, limit] = [Number(values.rounds), Number(values.limit)]
   const heap = Heap.create()
   heap.root.objects = Array.from({ length: OBJECTS }, () => ({ n: 0 }))
   heap.root.where = new Int32Array(1)
   const figures = []
-  for (const name of Object.keys(PEERS)) {
+  for (const name of Object.keys(PEERS).filter((name) => values.peers.split(',').includes(name))) {
     try {
       figures.push(...(await measure(name, heap, rounds, limit)))
     } catch (error) {
@@ -183,8 +189,7 @@ async function main() {
   console.log(`from the report of a death to a survivor's write of the same object; never: not in ${limit} ms`)
   console.log(table.toString())
   const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length }
-  const out = fileURLToPath(new URL('recovery.json', import.meta.url))
-  writeFileSync(out, `${JSON.stringify({ date: new Date().toISOString(), ...machine, rounds, limit, figures }, null, 2)}\n`)
+  writeFileSync(values.out, `${JSON.stringify({ date: new Date().toISOString(), ...machine, rounds, limit, figures }, null, 2)}\n`)
 }
 
 /** Kills `rounds` victims of one peer; who has never come back three times is not asked again. */

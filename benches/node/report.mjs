@@ -4,7 +4,7 @@ import { UNITS } from './rows.mjs'
 
 const digits = (x) => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x >= 1 ? x.toFixed(2) : x.toPrecision(2))
 /** A rate in the unit of its row. */
-export const shown = (rate, unit) => (rate === undefined ? '–' : digits(UNITS[unit](rate)))
+export const shown = (rate, unit) => (rate === undefined ? '–' : rate === 0 ? 'never' : digits(UNITS[unit](rate)))
 
 /** The fastest of the peers; what is only for reference is none. */
 export function bestPeer(figure, libs) {

@@ -5,6 +5,16 @@ import { fileURLToPath } from 'node:url'
 
 const worker = fileURLToPath(new URL('worker.mjs', import.meta.url))
 
+/** The processes that run now. */
+let running = []
+// some of them spin, and would not notice that nobody waits for them any more
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    for (const child of running) child.kill('SIGKILL')
+    process.exit(1)
+  })
+}
+
 /**
  * Runs a case. `lib` is how the peer is reached (`peers/`), `entry` what it does in this group (`groups/`).
  * @returns operations a second, and what else the processes noted
@@ -20,6 +30,7 @@ export async function run({ group, row, peer, lib, entry, seconds, limit }) {
     await entry.fill?.(store, row)
     const roles = lib.alone ? row.roles.slice(-1) : row.roles
     children = roles.map(() => fork(worker, { serialization: 'advanced', stdio: ['ignore', 'inherit', 'pipe', 'ipc'] }))
+    running = children
     timer = setTimeout(() => {
       late = true
       for (const child of children) child.kill('SIGKILL')

@@ -27,6 +27,8 @@ const timedOnce = (open) => (store) => async () => {
 export const entries = {
   async coheap() {
     const { Heap } = await import('coheap')
+    // loads the native module, as importing the others does
+    Heap.list()
     return {
       lazily: true,
       fill: ({ root }) => void (root.list = all()),
