@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { fileURLToPath } from 'node:url'
+import { drawRows } from './plots.mjs'
 import { bestPeer, shown, table } from './report.mjs'
 import { run } from './run.mjs'
 
@@ -77,6 +78,7 @@ function judge(figure, row, figures) {
   if (rate > 0 && coheap) Object.assign(figure, { best, ratio: coheap / rate })
   if (row.bar === undefined) return
   figure.bar = row.bar.text
+  figure.barRate = row.bar.rate
   if (coheap !== undefined) figure.reached = row.bar.holds(figure.rates, (name) => figures.find((one) => one.row === name))
 }
 
@@ -104,3 +106,5 @@ for (const group of GROUPS) {
 const machine = { date: new Date().toISOString(), node: process.version, cpu: cpus()[0]?.model, cores: cpus().length }
 const about = Object.fromEntries(Object.entries(libs).map(([name, lib]) => [name, lib.about]))
 writeFileSync(`${options.out}/results.json`, `${JSON.stringify({ ...machine, rounds, seconds, peers: about, figures }, null, 2)}\n`)
+await drawRows(figures, libs, `${options.out}/rows.svg`)
+console.log(`figures: ${options.out}/results.json, plot: ${options.out}/rows.svg`)

@@ -10,10 +10,10 @@ export const UNITS = {
 }
 
 /** A bar of so many operations a second. */
-export const atLeast = (rate, unit = 'M/s') => ({ text: `${UNITS[unit](rate)} ${unit}`, holds: ({ coheap }) => coheap >= rate })
+export const atLeast = (rate, unit = 'M/s') => ({ text: `${UNITS[unit](rate)} ${unit}`, rate, holds: ({ coheap }) => coheap >= rate })
 
 /** A bar of at most so many seconds for an operation. */
-export const atMost = (seconds, unit) => ({ text: `≤ ${UNITS[unit](1 / seconds)} ${unit}`, holds: ({ coheap }) => 1 / coheap <= seconds })
+export const atMost = (seconds, unit) => ({ text: `≤ ${UNITS[unit](1 / seconds)} ${unit}`, rate: 1 / seconds, holds: ({ coheap }) => 1 / coheap <= seconds })
 
 /** A bar of so many times a peer's rate in the same run. */
 export const times = (factor, peer, text) => ({
