@@ -56,8 +56,8 @@ export const drawCurves = (title, along, points, file) =>
       mark: { type: 'line', point: true },
       encoding: {
         x: { field: 'n', type: 'quantitative', scale: { type: 'log' }, title: along, axis: { format: '~s' } },
-        y: { field: 'ns', type: 'quantitative', scale: { type: 'log' }, title: 'nanoseconds for one operation, of all processes together' },
-        color: { field: 'what', type: 'nominal', title: null },
+        y: { field: 'ns', type: 'quantitative', scale: { type: 'log' }, title: 'ns for one operation, all processes together' },
+        color: { field: 'what', type: 'nominal', title: null, legend: { labelLimit: 320 } },
       },
     },
     file,
