@@ -1,5 +1,5 @@
 // The comparison: every row on every peer that can do it, in processes of their own, in one run. A row is run `--rounds` times,
-// the peers taking turns, and the median counts. Prints a table for each group, writes results.json and plots/.
+// the peers taking turns, and the median counts. Prints a table for each group, writes results/results.json and rows.svg there.
 //   npm start [-- --rounds 3 --seconds 1 --only map --peers coheap,ems --quick]
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
@@ -28,6 +28,7 @@ const { values: options } = parseArgs({
     only: { type: 'string', default: '' },
     peers: { type: 'string', default: PEERS.join() },
     quick: { type: 'boolean', default: false },
+    profile: { type: 'string' },
     out: { type: 'string', default: fileURLToPath(new URL('results', import.meta.url)) },
   },
 })
@@ -56,7 +57,7 @@ async function measure(group, row, entries) {
       const entry = entries[peer]
       if (entry?.cases[row.name] === undefined || failed.has(peer)) continue
       try {
-        const result = await run({ group, row, peer, lib, entry, seconds, limit })
+        const result = await run({ group, row, peer, lib, entry, seconds, limit, profile: options.profile })
         ;(rates[peer] ??= []).push(result.rate)
         if (Object.keys(result.notes).length > 0) notes[peer] = result.notes
       } catch (error) {

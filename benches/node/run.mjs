@@ -16,11 +16,12 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 }
 
 /**
- * Runs a case. `lib` is how the peer is reached (`peers/`), `entry` what it does in this group (`groups/`).
+ * Runs a case. `lib` is how the peer is reached (`peers/`), `entry` what it does in this group (`groups/`); CPU profiles of its
+ * processes go into the folder `profile`, if there is one.
  * @returns operations a second, and what else the processes noted
  * @throws if a process fails, contents are wrong, or `limit` seconds pass
  */
-export async function run({ group, row, peer, lib, entry, seconds, limit }) {
+export async function run({ group, row, peer, lib, entry, seconds, limit, profile }) {
   const store = await lib.make(entry.options)
   let children = []
   // a peer that has lost its other half may spin for ever
@@ -28,8 +29,9 @@ export async function run({ group, row, peer, lib, entry, seconds, limit }) {
   let timer
   try {
     await entry.fill?.(store, row)
+    const execArgv = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]
     const roles = lib.alone ? row.roles.slice(-1) : row.roles
-    children = roles.map(() => fork(worker, { serialization: 'advanced', stdio: ['ignore', 'inherit', 'pipe', 'ipc'] }))
+    children = roles.map(() => fork(worker, { serialization: 'advanced', stdio: ['ignore', 'inherit', 'pipe', 'ipc'], execArgv }))
     running = children
     timer = setTimeout(() => {
       late = true
