@@ -99,7 +99,7 @@ export const entries = {
       words.set(from)
     }
     return {
-      options: { size: '64MiB' },
+      options: { size: '64MiB', maxSize: '8GiB' },
       fill(heap) {
         const empty = heap.channel('empty', { capacity: 64 })
         for (let i = 0; i < POOL; i++) {

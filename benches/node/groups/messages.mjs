@@ -88,7 +88,7 @@ export const entries = {
       check,
       options: { size: '256MiB' },
       cases: only(all, (of) => (heap, { role, id, seconds }) => {
-        const count = howMany(of.many ? 500_000 : 2_000_000, seconds)
+        const count = howMany(of.many ? 500_000 : of.objects ? 2_000_000 : 5_000_000, seconds)
         const channel = heap.channel('messages', { capacity: 4096 })
         const plain = maker(of, id)
         const make = of.objects ? (i) => Object.freeze(plain(i)) : plain

@@ -98,7 +98,7 @@ export const entries = {
     register(Message)
     return {
       // nothing of what has been taken is given back within a run
-      options: { size: '1GiB' },
+      options: { size: '1GiB', maxSize: '8GiB' },
       cases: {
         [NESTED](heap, { role, seconds }) {
           const count = howMany(100_000, seconds)

@@ -1,7 +1,7 @@
 import { Heap } from 'coheap'
 
 export const about = 'the heap'
-export const make = (options) => Heap.create(undefined, { size: '64MiB', maxSize: '8GiB', ...options })
+export const make = (options) => Heap.create(undefined, { size: '64MiB', ...options })
 export const shared = (heap) => heap.name
 export const join = (name) => Heap.open(name)
 export const leave = (heap) => heap.close()

@@ -12,9 +12,3 @@ export const unmake = async (store) => {
   await store.db.close()
   rmSync(store.dir, { recursive: true, force: true })
 }
-/** The database as it is now: a process that has not written goes on to see what it saw first. */
-export async function reopen(store) {
-  await store.db.close()
-  Object.assign(store, connect(store.dir))
-  return store.db
-}
