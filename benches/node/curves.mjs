@@ -23,7 +23,7 @@ const seconds = Number(options.seconds)
 const entry = entries.coheap()
 mkdirSync(options.out, { recursive: true })
 
-for (const [curve, { along, values, roles, cases }] of Object.entries(CURVES)) {
+for (const [curve, { along, together, values, roles, cases }] of Object.entries(CURVES)) {
   if (!curve.includes(options.only)) continue
   const points = []
   const table = new Table({
@@ -32,11 +32,14 @@ for (const [curve, { along, values, roles, cases }] of Object.entries(CURVES)) {
     colAligns: ['right', ...cases.map(() => 'right')],
   })
   for (const n of values(Number(options.largest))) {
+    const measure = async (what) => {
+      const row = { name: nameOf(curve, what, n), curve, what, n, roles: roles(n) }
+      return run({ group: 'scaling', row, peer: 'coheap', lib, entry, seconds, limit: 300 })
+    }
+    const notes = together ? (await measure('all')).notes : {}
     const row = [n]
     for (const what of cases) {
-      const name = nameOf(curve, what, n)
-      const { rate } = await run({ group: 'scaling', row: { name, curve, what, n, roles: roles(n) }, peer: 'coheap', lib, entry, seconds, limit: 300 })
-      const ns = 1e9 / rate
+      const ns = together ? notes[what] : 1e9 / (await measure(what)).rate
       points.push({ what, n, ns })
       row.push(ns.toFixed(ns < 100 ? 1 : 0))
     }

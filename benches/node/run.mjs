@@ -42,7 +42,7 @@ export async function run({ group, row, peer, lib, entry, seconds, limit, profil
         let said = ''
         child.stderr.setEncoding('utf8').on('data', (text) => (said += text))
         const failed = once(child, 'close').then(([code, signal]) => {
-          const reason = /^.*(?:Error|Assertion).*$/m.exec(said)?.[0] ?? said.trim()
+          const reason = /^(?:\w*Error|.*Assertion).*$/m.exec(said)?.[0] ?? said.trim()
           throw new Error(late ? `not done within ${limit} s` : `a process ended early (${code ?? signal}): ${reason}`)
         })
         failed.catch(() => {})
