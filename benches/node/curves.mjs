@@ -1,6 +1,6 @@
 // Curves: what one operation of Coheap costs with 10³ to 10⁷ live objects, 1 to 64 processes, 1 to 10⁴ objects in a transaction. All of
 // them have to stay flat: with more processes than cores, what all of them together do in a second.
-//   npm run curves [-- --only objects --seconds 0.5 --largest 1e7]
+//   npm run curves [-- --only objects --what read --seconds 0.5 --largest 1e7]
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -14,6 +14,7 @@ import { run } from './run.mjs'
 const { values: options } = parseArgs({
   options: {
     only: { type: 'string', default: '' },
+    what: { type: 'string', default: '' },
     seconds: { type: 'string', default: '0.5' },
     largest: { type: 'string', default: '1e7' },
     out: { type: 'string', default: fileURLToPath(new URL('results', import.meta.url)) },
@@ -23,8 +24,9 @@ const seconds = Number(options.seconds)
 const entry = entries.coheap()
 mkdirSync(options.out, { recursive: true })
 
-for (const [curve, { along, together, values, roles, cases }] of Object.entries(CURVES)) {
-  if (!curve.includes(options.only)) continue
+for (const [curve, { along, together, values, roles, cases: all }] of Object.entries(CURVES)) {
+  const cases = all.filter((what) => what.includes(options.what))
+  if (!curve.includes(options.only) || cases.length === 0) continue
   const points = []
   const table = new Table({
     style: process.stdout.isTTY ? {} : { head: [], border: [] },
@@ -34,7 +36,9 @@ for (const [curve, { along, together, values, roles, cases }] of Object.entries(
   for (const n of values(Number(options.largest))) {
     const measure = async (what) => {
       const row = { name: nameOf(curve, what, n), curve, what, n, roles: roles(n) }
-      return run({ group: 'scaling', row, peer: 'coheap', lib, entry, seconds, limit: 300 })
+      // each process is to have as much time on a core, else all they do is to compile
+      const longer = seconds * Math.max(1, row.roles.length / cpus().length)
+      return run({ group: 'scaling', row, peer: 'coheap', lib, entry, seconds: longer, limit: 300 })
     }
     const notes = together ? (await measure('all')).notes : {}
     const row = [n]
