@@ -18,7 +18,7 @@ import { makeStruct, sealed } from './struct.js'
 import { makeMap } from './map.js'
 import { makeSet } from './set.js'
 import { tagName, targetOf, tie, type Target } from './target.js'
-import { kindName, makeView } from './view-kinds.js'
+import { fits, kindName, makeView } from './view-kinds.js'
 import { Waits } from './waiting.js'
 
 /** The bytes of a window but the last one's. */
@@ -508,6 +508,7 @@ export class Attachment {
         const offset = nums[4]
         const length = nums[5]
         const buffer = this.wrapperOf(state[5]) as ArrayBuffer
+        if (!fits(kind, buffer, offset, length)) throw fail('ERR_COHEAP_CORRUPT', 'a view beyond its buffer')
         const view = makeView(kind, buffer, offset, length)
         if (view === undefined) {
           throw fail('ERR_COHEAP_UNSUPPORTED_RUNTIME', `this version of Node.js has no ${kindName(kind)}`)

@@ -114,6 +114,16 @@ export function kindOfClass(Class: unknown): number {
   return kind > 0 ? kind : -1
 }
 
+/**
+ * Whether a view of this kind can stand there. What a segment says of a view and of its buffer stands in two objects, and may
+ * be damaged.
+ */
+export function fits(kind: number, buffer: unknown, byteOffset: number, length: number): boolean {
+  if (!(buffer instanceof ArrayBuffer)) return false
+  const element = (CLASSES[kind] as { BYTES_PER_ELEMENT?: number } | undefined)?.BYTES_PER_ELEMENT ?? 1
+  return byteOffset % element === 0 && byteOffset + length * element <= buffer.byteLength
+}
+
 /** A view of this kind; undefined where this runtime has no such class. */
 export function makeView(
   kind: number,

@@ -76,14 +76,15 @@ async function search({ model, defines, memory, depth, expected }) {
     const { out } = await run('./pan', [`-m${depth}`], folder)
     const states = Number(/([\d.e+]+) states, stored/.exec(out)?.[1] ?? 0)
     const errors = Number(/errors: (\d+)/.exec(out)?.[1] ?? -1)
+    const megabytes = Math.ceil(Number(/([\d.]+)\s+total actual memory usage/.exec(out)?.[1] ?? 0))
     const why = /pan:\d+: (.*)/.exec(out)?.[1] ?? ''
     // a search that met a bound has not seen everything
     const cut = /max search depth too small|out of memory|reached -DMEMLIM bound|VECTORSZ too small/.exec(out)?.[0]
-    if (errors > 0 && !/max search depth|out of memory|MEMLIM|VECTORSZ/.test(why)) return { states, verdict: 'error', why }
+    if (errors > 0 && !/max search depth|out of memory|MEMLIM|VECTORSZ/.test(why)) return { states, megabytes, verdict: 'error', why }
     if (cut || errors !== 0 || /Search not completed/.test(out)) {
-      return { states, verdict: cut ?? 'not completed', why: why || out.trim().split('\n').at(-1) }
+      return { states, megabytes, verdict: cut ?? 'not completed', why: why || out.trim().split('\n').at(-1) }
     }
-    return { states, verdict: 'no error', why: '' }
+    return { states, megabytes, verdict: 'no error', why: '' }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -112,13 +113,14 @@ const started = Date.now()
 function print() {
   for (; printed < jobs.length && results[printed]; printed += 1) {
     const { model, what, expected } = jobs[printed]
-    const { states, verdict, why, seconds } = results[printed]
+    const { states, megabytes = 0, verdict, why, seconds } = results[printed]
     const good = verdict === expected
     if (!good) failed += 1
     const columns = [
       model.padEnd(14),
       what.padEnd(34),
       String(states).padStart(10),
+      String(megabytes).padStart(6),
       seconds.padStart(7),
       verdict.padEnd(9),
     ]
@@ -139,7 +141,7 @@ async function worker() {
 }
 
 console.log(
-  `${'model'.padEnd(14)}  ${'configuration or mutant'.padEnd(34)}  ${'states'.padStart(10)}  ${'s'.padStart(7)}  verdict    expected?`,
+  `${'model'.padEnd(14)}  ${'configuration or mutant'.padEnd(34)}  ${'states'.padStart(10)}  ${'MB'.padStart(6)}  ${'s'.padStart(7)}  verdict    expected?`,
 )
 await Promise.all(Array.from({ length: workers }, worker))
 console.log(`${((Date.now() - started) / 1000).toFixed(0)} s`)

@@ -17,7 +17,7 @@ const FROM: &str = "COHEAP_CORRUPTION_FROM";
 const TO: &str = "COHEAP_CORRUPTION_TO";
 
 /// A case that says nothing for so long hangs. It takes milliseconds; the rest is for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Address space of a child.
 const MEMORY: u64 = 1 << 30;
 /// More failures than these are more of the same.
