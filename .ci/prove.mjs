@@ -1,5 +1,6 @@
 // Everything that is proved at length, one after the other (`docs/proof.md`): `npm run prove`. Hours, and up to 16 GB.
 //   npm run prove -- [--seconds 600] [part…]      seconds for each fuzz target and for the storm
+//   npm run prove -- --quick [part…]              a little of each: do they all run?
 // Every part runs even if one before it has failed. Ends with a table and "N passed, N failed".
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -10,20 +11,32 @@ import Table from 'cli-table3'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
 const { values, positionals } = parseArgs({
-  options: { seconds: { type: 'string', default: '600' } },
+  options: { seconds: { type: 'string' }, quick: { type: 'boolean', default: false } },
   allowPositionals: true,
 })
-const timed = ['prove:fuzz', 'storm']
+const seconds = ['--seconds', values.seconds ?? (values.quick ? '5' : '600')]
+const little = {
+  'prove:models': ['--small'],
+  'prove:crash': ['--most', '1'],
+  'prove:interleavings': ['--small'],
+  'prove:corruption': ['--cases', '100'],
+  'prove:sanitizers': ['segment'],
+}
+const args = {
+  ...(values.quick ? little : {}),
+  'prove:fuzz': seconds,
+  storm: seconds,
+}
 const all = [...Object.keys(scripts).filter((name) => name.startsWith('prove:')), 'storm']
 const chosen = positionals.map((name) => (name in scripts ? name : `prove:${name}`))
 for (const name of chosen) if (!all.includes(name)) throw new Error(`no such part: ${name} (${all.join(', ')})`)
 
 function run(name) {
-  const args = ['run', '--silent', name, ...(timed.includes(name) ? ['--', '--seconds', values.seconds] : [])]
-  console.log(`\n▶ npm ${args.join(' ')}`)
+  const command = ['run', '--silent', name, ...(name in args ? ['--', ...args[name]] : [])]
+  console.log(`\n▶ npm ${command.join(' ')}`)
   const began = performance.now()
   return new Promise((resolve) => {
-    const child = spawn('npm', args, { cwd: root, stdio: 'inherit' })
+    const child = spawn('npm', command, { cwd: root, stdio: 'inherit' })
     child.on('close', (code) => resolve({ code, minutes: (performance.now() - began) / 60_000 }))
   })
 }

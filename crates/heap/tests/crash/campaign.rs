@@ -101,8 +101,8 @@ pub fn campaign(case: &Case, extent: Extent, most: usize, dice: &mut Dice) -> Re
     let mut tally = Tally { states: case.events + 1, ..Tally::default() };
     let (few, pauses, seconds) = match extent {
         Extent::Sample => (5, 2, 1),
-        Extent::States => (most, most, 2),
-        Extent::Boundaries => (most, most, 5),
+        Extent::States => (most, most, 2.min(most)),
+        Extent::Boundaries => (most, most, 5.min(most)),
     };
     for n in choose_states(few, tally.states, dice) {
         tally.distinct += 1;
@@ -116,7 +116,7 @@ pub fn campaign(case: &Case, extent: Extent, most: usize, dice: &mut Dice) -> Re
         at(|| format!("paused before event {n}"), pause(case, Point::before(n), &mut tally))?;
     }
     for n in choose_states(seconds, tally.states, dice) {
-        second_deaths(case, n, extent, dice, &mut tally)?;
+        second_deaths(case, n, extent, most, dice, &mut tally)?;
     }
     if extent != Extent::Sample {
         let counts = count(case)?;
@@ -231,11 +231,12 @@ fn go_on_beside(
     witness.answer().map(drop).map_err(Failure::Wrong)
 }
 
-/// Kills one, and then the one who recovers it.
+/// Kills one, and then the one who recovers it, in `most` of the states of that at most.
 fn second_deaths(
     case: &Case,
     n: usize,
     extent: Extent,
+    most: usize,
     dice: &mut Dice,
     tally: &mut Tally,
 ) -> Result<(), Failure> {
@@ -245,8 +246,8 @@ fn second_deaths(
     let events = at(what, second_death(case, n, start, usize::MAX, Manner::Buries, tally))?;
     let few = match extent {
         Extent::Sample => 1,
-        Extent::States => 40,
-        Extent::Boundaries => usize::MAX,
+        Extent::States => most.min(40),
+        Extent::Boundaries => most,
     };
     for m in dice.choose(few, events + 1) {
         let manner = Manner::ALL[dice.roll(3)];

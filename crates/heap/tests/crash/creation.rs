@@ -99,7 +99,7 @@ pub fn campaign(
     let mut tally = Tally::default();
     let events = deaths(&setting, &[usize::MAX], &mut tally)?;
     tally.states = events + 1;
-    let (few, seconds) = if extent == Extent::Sample { (3, 1) } else { (most, 40) };
+    let (few, seconds) = if extent == Extent::Sample { (3, 1) } else { (most, most.min(40)) };
     for n in choose_states(few, tally.states, dice) {
         tally.distinct += 1;
         deaths(&setting, &[n], &mut tally)?;

@@ -15,8 +15,8 @@ pub struct Helper {
     out: PipeReader,
 }
 
-/// Longer than any step of a helper takes: one that says nothing for so long never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any step of a helper takes, on a busy machine too: one that says nothing for so long never will.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 const READY: u8 = b'r';
 const FINE: u8 = b'f';
@@ -45,7 +45,7 @@ impl Helper {
     /// Waits until it has stopped; else what it had to say.
     pub fn ready(&mut self) -> Result<(), Answer> {
         if !self.has_spoken(PATIENCE) {
-            return Err(Err("a helper that is not ready for a minute".to_owned()));
+            return Err(Err("a helper that does not get ready".to_owned()));
         }
         let mut kind = [0];
         match self.out.read_exact(&mut kind) {

@@ -355,12 +355,13 @@ impl Tracee {
         }
     }
 
+    /// Lets it go on, and waits until it stops again. Stop signals are kept from it: whoever stops a terminal's processes, or a
+    /// whole group of them, stops the tracer too, and it is that one who says when the process goes on.
     fn go_on(&mut self, how: c_uint) -> Result<Stop, Failure> {
         loop {
             self.request(how, 0)?;
             match self.wait() {
-                // somebody has stopped all of us for a while, and lets us go on
-                Stop::Signal(libc::SIGSTOP | libc::SIGCONT) => {}
+                Stop::Signal(libc::SIGSTOP | libc::SIGTSTP | libc::SIGCONT) => {}
                 stop => return Ok(stop),
             }
         }
