@@ -1,7 +1,8 @@
 // Damage as JavaScript sees it: copies of a heap with words overwritten, before they are opened and while they are in use,
 // read with and without crossing into native code. A result or an error with a code; never a signal, never a hang.
 //
-// COHEAP_CORRUPTION_CASES and COHEAP_CORRUPTION_SEED say how many cases, and from which on: a case is its number.
+// COHEAP_CORRUPTION_CASES and COHEAP_CORRUPTION_SEED say how many cases, and from which on: a case is its number and the heap that
+// is damaged, in which there are processes and times. The heap is kept if a case fails; COHEAP_CORRUPTION_IMAGE says where.
 import test from 'ava'
 import { fork } from 'node:child_process'
 import {
@@ -16,15 +17,20 @@ import {
   truncateSync,
   writeSync,
 } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Heap } from '../dist/index.js'
 import { NAME } from './fixtures/damaged.js'
 
+const IMAGE = process.env['COHEAP_CORRUPTION_IMAGE']
 const FIRST = Number(process.env['COHEAP_CORRUPTION_SEED'] ?? 150)
 const CASES = Number(process.env['COHEAP_CORRUPTION_CASES'] ?? 100)
-/** A case that says nothing for so long hangs. It takes milliseconds; the rest is for a busy machine. */
-const PATIENCE = 120_000
+/**
+ * A case that says nothing while we have looked so often, each second, hangs. It takes milliseconds; the rest is for a busy
+ * machine. Looks, not time: who stops all processes for a while stops both.
+ */
+const PATIENCE = 120
 const onLinux = process.platform === 'linux' ? test : test.skip
 
 const options = { maxSize: '4MiB', maxParticipants: 16, persist: true }
@@ -69,17 +75,14 @@ async function run(dir, file, image) {
     )
     let complaint = ''
     child.stderr.setEncoding('utf8').on('data', (text) => (complaint += text))
-    let watchdog
-    const alive = () => {
-      clearTimeout(watchdog)
-      watchdog = setTimeout(() => {
-        complaint += 'it hangs'
-        child.kill('SIGKILL')
-      }, PATIENCE)
-    }
-    alive()
+    let looks = 0
+    const watchdog = setInterval(() => {
+      if (++looks < PATIENCE) return
+      complaint += 'it hangs'
+      child.kill('SIGKILL')
+    }, 1000)
     child.on('message', (message) => {
-      alive()
+      looks = 0
       if (message.case !== undefined) next = message.case
       else {
         for (const key of Object.keys(tally)) tally[key] += message.done[key]
@@ -89,7 +92,7 @@ async function run(dir, file, image) {
       }
     })
     const [code, signal] = await new Promise((resolve) => child.on('close', (...how) => resolve(how)))
-    clearTimeout(watchdog)
+    clearInterval(watchdog)
     if (code !== 0) {
       failed.push(`case ${next}: ${signal ?? code}: ${complaint}`)
       console.log(failed.at(-1))
@@ -110,11 +113,16 @@ onLinux('a damaged heap gives results or errors with a code', async (t) => {
   const { committed } = heap.stats()
   heap.close()
   const image = join(dir, 'image')
-  copyFileSync(file, image)
+  copyFileSync(IMAGE ?? file, image)
   truncateSync(image, committed)
   rmSync(file)
   const { failed, tally } = await run(dir, file, image)
   t.log(`cases ${FIRST} to ${FIRST + CASES - 1}: ${failed.length} failed`, tally)
+  if (failed.length > 0 && IMAGE === undefined) {
+    const kept = join(mkdtempSync(join(tmpdir(), 'coheap-damaged-')), 'image')
+    copyFileSync(image, kept)
+    t.log(`again: COHEAP_CORRUPTION_IMAGE=${kept} npm run prove:corruption -- --cases 1 --seed <case>`)
+  }
   t.deepEqual(failed, [])
 })
 

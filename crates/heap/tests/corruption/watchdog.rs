@@ -16,8 +16,10 @@ pub const DIR: &str = "COHEAP_CORRUPTION_DIR";
 const FROM: &str = "COHEAP_CORRUPTION_FROM";
 const TO: &str = "COHEAP_CORRUPTION_TO";
 
-/// A case that says nothing for so long hangs. It takes milliseconds; the rest is for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// A case that says nothing while we have looked so often hangs. It takes milliseconds; the rest is for a busy machine. Looks, not
+/// time: who stops all processes for a while stops both.
+const PATIENCE: u32 = 120;
+const LOOK: Duration = Duration::from_secs(1);
 /// Address space of a child.
 const MEMORY: u64 = 1 << 30;
 /// More failures than these are more of the same.
@@ -74,17 +76,24 @@ pub fn run(first: u64, end: u64) -> Report {
             let _ = err.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
+        let mut looks = 0;
         let hung = loop {
-            match lines.recv_timeout(PATIENCE) {
+            match lines.recv_timeout(LOOK) {
                 Ok(line) => {
+                    looks = 0;
                     if let Some(case) = line.strip_prefix("case ") {
                         next = case.parse().unwrap();
                     } else if let Some(counts) = line.strip_prefix("done ") {
                         tally.add(counts);
                         next += 1;
+                        // a long run says where it is
+                        if (next - first).is_multiple_of(1000) {
+                            println!("cases {first} to {}: {} failed; {tally}", next - 1, failed.len());
+                        }
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => break true,
+                Err(RecvTimeoutError::Timeout) if looks == PATIENCE => break true,
+                Err(RecvTimeoutError::Timeout) => looks += 1,
                 Err(RecvTimeoutError::Disconnected) => break false,
             }
         };
@@ -96,6 +105,7 @@ pub fn run(first: u64, end: u64) -> Report {
         if hung || !status.success() {
             let how = if hung { "hang".to_owned() } else { status.to_string() };
             let what = format!("case {next}: {how}: {}", complaint.trim());
+            println!("{what}");
             failed.push(what);
             next += 1;
         }
