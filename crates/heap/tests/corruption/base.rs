@@ -16,6 +16,8 @@ use coheap_heap::{BigInt, Data, Heap, Options, ViewKind, open};
 /// Every copy is called as the heap was: the name stands in it.
 pub const NAME: &str = "damaged";
 const MAX_SIZE: u64 = 4 << 20;
+/// The files of the images: a heap left in good order, and one left by a death.
+pub const IMAGES: [&str; 2] = ["good", "dead"];
 
 /// The parts of a segment that are damaged, in bytes.
 #[derive(Clone, Copy)]
@@ -96,7 +98,7 @@ impl Base {
 
     pub fn load(dir: &Path) -> Base {
         let dir = dir.to_owned();
-        let images = ["good", "dead"].map(|name| Image::load(&dir, std::fs::read(dir.join(name)).unwrap()));
+        let images = IMAGES.map(|name| Image::load(&dir, std::fs::read(dir.join(name)).unwrap()));
         Base { dir, images }
     }
 

@@ -2,8 +2,9 @@
 //! watchdog. Whatever comes back, a result or an error with a code, is right; a signal, a panic, a hang, or memory
 //! without a bound is not.
 //!
-//! `COHEAP_CORRUPTION_CASES` says how many cases are tried, `COHEAP_CORRUPTION_SEED` where they begin: a case is its number,
-//! so `COHEAP_CORRUPTION_SEED=n COHEAP_CORRUPTION_CASES=1` tries case n again.
+//! `COHEAP_CORRUPTION_CASES` says how many cases are tried, `COHEAP_CORRUPTION_SEED` where they begin: a case is its number
+//! and the heap that is damaged, in which there are processes and times. So a run that fails keeps that heap, and
+//! `COHEAP_CORRUPTION_IMAGES=folder COHEAP_CORRUPTION_SEED=n COHEAP_CORRUPTION_CASES=1` tries case n again.
 
 #![cfg(target_os = "linux")]
 

@@ -1,18 +1,20 @@
 //! Runs cases in child processes, one after the other, and starts another child where one has failed.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use crate::base::Base;
+use crate::base::{self, Base};
 use crate::case;
 use crate::exercise::Tally;
 use crate::partner::Partner;
 
 /// Where the images are.
 pub const DIR: &str = "COHEAP_CORRUPTION_DIR";
+/// Where there are images of a run that has failed.
+const IMAGES: &str = "COHEAP_CORRUPTION_IMAGES";
 const FROM: &str = "COHEAP_CORRUPTION_FROM";
 const TO: &str = "COHEAP_CORRUPTION_TO";
 
@@ -50,7 +52,11 @@ impl Drop for Folder {
 /// Tries the cases from `first` up to `end`.
 pub fn run(first: u64, end: u64) -> Report {
     let folder = Folder::new();
-    Base::make(&folder.0);
+    let given = std::env::var_os(IMAGES).map(PathBuf::from);
+    match &given {
+        Some(images) => copy_images(images, &folder.0),
+        None => Base::make(&folder.0),
+    }
     let mut failed = Vec::new();
     let mut tally = Tally::default();
     let mut next = first;
@@ -110,7 +116,19 @@ pub fn run(first: u64, end: u64) -> Report {
             next += 1;
         }
     }
+    if !failed.is_empty() && given.is_none() {
+        let kept = std::env::temp_dir().join(format!("coheap-corruption-{}", std::process::id()));
+        std::fs::create_dir_all(&kept).unwrap();
+        copy_images(&folder.0, &kept);
+        failed.push(format!("again: {IMAGES}={} and the case as seed", kept.display()));
+    }
     Report { failed, told: tally.to_string() }
+}
+
+fn copy_images(from: &Path, to: &Path) {
+    for name in base::IMAGES {
+        std::fs::copy(from.join(name), to.join(name)).unwrap();
+    }
 }
 
 /// Tries its cases, saying which; the first that fails ends the process.
