@@ -116,11 +116,11 @@ pub fn run(first: u64, end: u64) -> Report {
             next += 1;
         }
     }
-    if !failed.is_empty() && given.is_none() {
+    if let (Some(last), None) = (failed.last_mut(), given) {
         let kept = std::env::temp_dir().join(format!("coheap-corruption-{}", std::process::id()));
         std::fs::create_dir_all(&kept).unwrap();
         copy_images(&folder.0, &kept);
-        failed.push(format!("again: {IMAGES}={} and the case as seed", kept.display()));
+        last.push_str(&format!("\nagain: {IMAGES}={} and the case as seed", kept.display()));
     }
     Report { failed, told: tally.to_string() }
 }
