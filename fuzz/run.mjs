@@ -76,7 +76,9 @@ for (const target of targets) {
       corpus,
       `${here}seeds/${target}`,
       `-max_total_time=${values.seconds}`,
-      '-timeout=20',
+      // an input takes milliseconds; the rest is for a busy machine
+      '-timeout=300',
+      '-report_slow_units=300',
       '-rss_limit_mb=3000',
       `-artifact_prefix=${findings}${target}-`,
       '-print_final_stats=1',
