@@ -244,6 +244,25 @@ test('an unreferenced wait lets the process end, a referenced one does not', asy
   t.is(run('{ timeout: 30 }'), 'waiting\nERR_COHEAP_TIMEOUT\n')
 })
 
+test('timers go on while a loop always finds a message, or room', async (t) => {
+  const c = fresh()
+  let ticks = 0
+  const timer = setInterval(() => ticks++, 1)
+  // for ever, if the event loop does not turn
+  let put = 0
+  while (ticks < 3) await c.put(put++)
+  ticks = 0
+  let taken = 0
+  while (ticks < 3) {
+    c.tryPut(put++)
+    if ((await c.take()) !== taken++) t.fail(`message ${taken}`)
+  }
+  ticks = 0
+  while (ticks < 3) await c.putMany([put++])
+  clearInterval(timer)
+  t.is(c.length, put - taken)
+})
+
 test('timers go on while a process waits', async (t) => {
   const c = fresh()
   const taking = c.take()

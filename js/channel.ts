@@ -25,6 +25,29 @@ export interface ChannelOptions {
 const TAKER = 0
 const PUTTER = 1
 
+/** Milliseconds for which calls that need not wait may keep the event loop from turning. */
+const TURN = 5
+/** The clock is looked at once in so many of them. */
+const LOOK = 16
+let calls = 0
+let turned = 0
+
+/**
+ * After a call that did not have to wait: the next turn of the event loop, if it is due; else undefined. A loop over
+ * `take` that always finds a message would keep timers, sockets and signals waiting for ever.
+ */
+function turn(): Promise<void> | undefined {
+  if (++calls < LOOK) return undefined
+  calls = 0
+  if (performance.now() - turned < TURN) return undefined
+  return new Promise((resolve) =>
+    setImmediate(() => {
+      turned = performance.now()
+      resolve()
+    }),
+  )
+}
+
 /** One waiting call of this thread. */
 interface Pending {
   /** Tries: true when it is done. What it throws rejects it. */
@@ -258,7 +281,11 @@ export class Channel<T = unknown> {
     if (this.#putters.empty) {
       let live = this.tryPut(message)
       if (live === undefined && this.#putters.linger()) live = this.tryPut(message)
-      if (live !== undefined) return live
+      if (live !== undefined) {
+        const due = turn()
+        if (due !== undefined) await due
+        return live
+      }
     }
     refuseUndefined(message)
     const batch = this.#build([message])
@@ -326,7 +353,7 @@ export class Channel<T = unknown> {
     const left = { count: all.length }
     if (this.#putters.empty) {
       left.count -= this.#putNow(all, true)
-      if (left.count === 0) return
+      if (left.count === 0) return turn()
       batch = a.nums[In.VALUE]
     } else batch = this.#build(all)
     await this.#putWaiting(() => this.#putBatch(batch, left), batch, left, limits, 'putMany')
@@ -383,7 +410,11 @@ export class Channel<T = unknown> {
     if (this.#takers.empty) {
       let message = this.#take()
       if (message === undefined && this.#takers.linger()) message = this.#take()
-      if (message !== undefined) return message
+      if (message !== undefined) {
+        const due = turn()
+        if (due !== undefined) await due
+        return message
+      }
     }
     let message: T | undefined
     const attempt = () => (message = this.#take()) !== undefined
