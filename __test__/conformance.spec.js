@@ -29,4 +29,5 @@ test('without a failure the run passes; with nothing to run it does not', async 
   t.is(code, 0)
   t.regex(output, /2 of 2 tests pass on live containers/)
   t.is((await conformance('--only', 'no such test')).code, 1)
+  t.regex((await conformance('--every', '1000')).output, /│ all +│ +1 │/)
 })
