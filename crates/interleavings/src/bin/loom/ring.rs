@@ -7,12 +7,13 @@ use coheap_interleavings::{heap, join};
 use coheap_objects::Cell;
 use coheap_queue::{Channel, Role};
 use coheap_segment::LANE_SYNC;
-use coheap_segment::primitive::model::Change::{Skip, Weaken};
+use coheap_segment::primitive::model::Change::{SeeAgain, Skip, Weaken};
 use coheap_txn::Ctx;
 
 use crate::explore::{Structure, thread, together};
 
 const CHANNEL: &str = "crates/queue/src/channel.rs";
+const LOOK: &str = "crates/queue/src/rings/look.rs";
 const RINGS: &str = "crates/queue/src/rings.rs";
 
 pub const ALL: &[Structure] = &[
@@ -21,6 +22,16 @@ pub const ALL: &[Structure] = &[
         run: put_beside_take,
         bounds: (2, 3, 2),
         mutants: &[plant(RINGS, "if place.compare_exchange(seen.0, word.0, SeqCst, SeqCst).is_ok()", Weaken)],
+    },
+    Structure {
+        name: "ring: one puts two at once, one takes",
+        run: put_two_beside_take,
+        bounds: (2, 3, 2),
+        mutants: &[plant(
+            LOOK,
+            "verdict == Verdict::Over && here.place.load(SeqCst) == here.word.0",
+            SeeAgain,
+        )],
     },
     Structure {
         name: "ring: two take one message",
@@ -80,6 +91,27 @@ fn put_beside_take() {
     let left = take(&mut c, &channel);
     assert_eq!(taken.or(left), Some(7), "a message is lost");
     assert!(taken.is_none() || left.is_none(), "a message is taken twice");
+}
+
+fn put_two_beside_take() {
+    let segment = heap(3);
+    let (mut a, mut b, mut c) = (join(&segment), join(&segment), join(&segment));
+    let channel = channel(&mut a, 2);
+    let (to, from) = (channel.clone(), channel.clone());
+    let taken = together(
+        &segment,
+        vec![
+            thread(move || {
+                let both = [Cell::number(1.0), Cell::number(2.0)];
+                assert_eq!(to.put_many(&mut a, &both).expect("a channel that is sound"), 2);
+                None
+            }),
+            thread(move || take(&mut b, &from)),
+        ],
+    )[1];
+    assert!(taken.is_none_or(|n| n == 1), "the second message is taken before the first");
+    let left = [take(&mut c, &channel), take(&mut c, &channel)];
+    assert_eq!(left, if taken.is_none() { [Some(1), Some(2)] } else { [Some(2), None] });
 }
 
 fn two_take() {
