@@ -7,11 +7,12 @@ const worker = fileURLToPath(new URL('worker.mjs', import.meta.url))
 
 /** The processes that run now. */
 let running = []
-// some of them spin, and would not notice that nobody waits for them any more
+let stopping = false
+// some of them spin, and would not notice that nobody waits for them any more; without them the run cleans up, and ends
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.once(signal, () => {
+    stopping = true
     for (const child of running) child.kill('SIGKILL')
-    process.exit(1)
   })
 }
 
@@ -33,6 +34,7 @@ export async function run({ group, row, peer, lib, entry, seconds, limit, profil
     const roles = lib.alone ? row.roles.slice(-1) : row.roles
     children = roles.map(() => fork(worker, { serialization: 'advanced', stdio: ['ignore', 'inherit', 'pipe', 'ipc'], execArgv }))
     running = children
+    if (stopping) throw new Error('stopped')
     timer = setTimeout(() => {
       late = true
       for (const child of children) child.kill('SIGKILL')
@@ -67,5 +69,6 @@ export async function run({ group, row, peer, lib, entry, seconds, limit, profil
     await Promise.all(children.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')))
     clearTimeout(timer)
     await lib.unmake?.(store, children.map((child) => child.pid))
+    if (stopping) process.exit(1)
   }
 }
