@@ -17,6 +17,8 @@ pub struct State {
     pub messages: BTreeMap<u64, VecDeque<u64>>,
     /// Somebody may abort or die: what comes back from that comes after what others have taken meanwhile.
     pub disorder: bool,
+    /// Taken by who was cut short then. It counted as taken; if its taker died before it had it, it comes back, once.
+    pub held: Vec<u64>,
 }
 
 impl State {
@@ -115,7 +117,11 @@ fn apply(state: &State, action: &Action) -> Vec<State> {
         }
         // whatever it took, it may have been any
         Action::Take(_, None) => {
-            let each = |n| apply(state, &Action::Take(1, Some(vec![n])));
+            let each = |n| {
+                let mut taken = apply(state, &Action::Take(1, Some(vec![n])));
+                taken.iter_mut().for_each(|next| next.held.push(n));
+                taken
+            };
             return state.firsts().into_iter().flat_map(each).collect();
         }
         Action::Requeue(None) => {
@@ -149,7 +155,12 @@ fn search(state: &State, left: &mut Vec<&Event>) -> bool {
             left.insert(i, event);
         }
     }
-    false
+    (0..state.held.len()).any(|i| {
+        let mut back = state.clone();
+        let message = back.held.remove(i);
+        back.put(message);
+        search(&back, left)
+    })
 }
 
 #[cfg(test)]
@@ -189,6 +200,19 @@ mod tests {
         let sut =
             [event(0, 9, Action::Move(0, 1, Some((5, 0)))), event(1, 8, Action::Audit(Some(vec![4, 0])))];
         assert!(!is_linearizable(&two_objects(), &sut));
+    }
+
+    #[test]
+    fn a_message_that_a_dead_one_had_taken_comes_back_once() {
+        let state = State { disorder: true, ..State::default() };
+        let put = event(0, 1, Action::Put(vec![3], Some(true)));
+        let cut = event(2, u64::MAX, Action::Take(1, None));
+        let nothing = event(3, 4, Action::Take(1, Some(vec![])));
+        let take = |began| event(began, began + 1, Action::Take(1, Some(vec![3])));
+        let back = [put.clone(), cut.clone(), nothing.clone(), take(5)];
+        assert!(is_linearizable(&state, &back));
+        assert!(!is_linearizable(&state, &[put.clone(), nothing.clone(), take(5)]), "nobody had taken it");
+        assert!(!is_linearizable(&state, &[put, cut, nothing, take(5), take(7)]), "it comes back twice");
     }
 
     #[test]
