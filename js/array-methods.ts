@@ -5,9 +5,9 @@
 import { ABSENT } from './cells.js'
 import { HOLE } from './decode.js'
 import { outOfRange, type CoheapError } from './errors.js'
-import { arrayTarget, element, lengthOf, mayBeNamed, putAt, type ArrayTarget } from './array.js'
+import { arrayTarget, element, isStill, lengthOf, mayBeNamed, putAt, readAhead, type ArrayTarget } from './array.js'
 import { isDirect, type Attachment } from './attachment.js'
-import { Status } from './port.js'
+import { In, Status } from './port.js'
 import { asBuiltIn } from './collection.js'
 import { atomically } from './transaction.js'
 
@@ -123,7 +123,11 @@ const own = {
     let length: number
     if (items.length === 1) {
       const item = items[0]
-      length = isDirect(item) ? a.port.push(t.h, item, 0) : a.port.push(t.h, undefined, a.stage(item))
+      // before the rest: a user's getters run while it is staged
+      const wire = isDirect(item) ? 0 : a.stage(item)
+      a.state[In.HANDLE] = t.h
+      a.state[In.WIRE] = wire
+      length = a.port.push(isDirect(item) ? item : undefined)
     } else length = a.port.pushMany(t.h, a.stageMany(items))
     notTooLong(a)
     a.done()
@@ -280,11 +284,25 @@ function spliced(t: ArrayTarget, start: number, deleteCount: number, items: read
   return holesAsThey(a.decodeMany())
 }
 
-/** Goes through an array as the engine's iterator does: length and element are looked at anew at each step. */
+const FIRST_RUN = 8
+const LONGEST_RUN = 128
+
+/**
+ * Goes through an array as the engine's iterator does: each step gives what the array holds then. What can be read without
+ * crossing is read ahead in runs, and counts as long as the version is the one that the run was read under: a step is
+ * one look at the version and one at the run (10 ns, an element by itself 16).
+ */
 class ArrayIterator {
   #t: ArrayTarget | undefined
   readonly #pairs: boolean
   #i = 0
+  /** The elements from `#start` to `#end`. */
+  #run: readonly unknown[] = []
+  #start = 0
+  #end = 0
+  /** The low half of the array's word 0 when it was read. */
+  #version = 1
+  #length = FIRST_RUN
 
   constructor(t: ArrayTarget, pairs: boolean) {
     this.#t = t
@@ -295,16 +313,28 @@ class ArrayIterator {
     const t = this.#t
     if (t === undefined) return { value: undefined, done: true }
     const i = this.#i
-    let value = element(t, i)
-    if (value === ABSENT) {
-      if (i >= lengthOf(t)) {
-        this.#t = undefined
-        return { value: undefined, done: true }
-      }
-      value = inherited(i)
-    }
+    const step = i - this.#start
+    const value = i < this.#end && isStill(t, this.#version, step) ? this.#run[step] : this.#fetch(t, i)
+    if (this.#t === undefined) return { value: undefined, done: true }
     this.#i = i + 1
     return { value: this.#pairs ? [i, value] : value, done: false }
+  }
+
+  /** The element, which begins a new run if more follow that can be read ahead. */
+  #fetch(t: ArrayTarget, i: number): unknown {
+    // cut short by a change: a run as short as the first
+    this.#length = i < this.#end ? FIRST_RUN : Math.min(2 * this.#length, LONGEST_RUN)
+    const run = readAhead(t, i, this.#length)
+    this.#version = t.seen
+    this.#run = run
+    this.#start = i
+    this.#end = i + run.length
+    if (run.length > 0) return run[0]
+    const value = element(t, i)
+    if (value !== ABSENT) return value
+    if (i < lengthOf(t)) return inherited(i)
+    this.#t = undefined
+    return undefined
   }
 }
 asBuiltIn(ArrayIterator, 'Array Iterator')

@@ -9,10 +9,11 @@
 import type { Attachment, Window } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
 import { methods } from './array-methods.js'
-import { ABSENT, ASK, immediate, keep, scratchF, type ChildCache } from './cells.js'
+import { again, immediate, keep, type ChildCache } from './cells.js'
+import * as cells from './cells.js'
 import { fail } from './errors.js'
 import { inspectArray, shownShort } from './inspect.js'
-import { Status, Tag } from './port.js'
+import { In, Status, Tag } from './port.js'
 import { dataProperty, descriptor } from './property.js'
 import { isDefaultDescriptor, setOnReceiver } from './record.js'
 import { UNKNOWN } from './shapes.js'
@@ -20,6 +21,8 @@ import { thenOf, unreadable } from './stand-in.js'
 import { proxyTargetOf, targetOf, type Target } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
+// the compiler knows what a constant of this module is, and not what an imported one is
+const { ABSENT, ASK, scratchF, zeros } = cells
 
 // places in the identity block, in words of 4 bytes from word 0
 const LOW_1 = 2
@@ -85,6 +88,7 @@ class Shared extends Array<never> {
 }
 
 const nothing = new Float64Array(0)
+const plain = Array.prototype
 
 /** The Proxy of an array and what stands behind it. */
 export function makeArray(attachment: Attachment, h: number, at: number): Target {
@@ -127,30 +131,65 @@ function look(t: ArrayTarget): boolean {
   return true
 }
 
-/** An element, read without crossing; ABSENT for a hole or beyond the end; or ASK. */
-function peek(t: ArrayTarget, index: number): unknown {
-  if (t.attachment.gate !== 0) return ASK
-  const { u32, low } = t
-  if (u32[low] !== t.seen && !look(t)) return ASK
-  if (index >= t.count) return ABSENT
-  let i = t.head + index
-  if (i >= t.capacity) i -= t.capacity
-  const x = t.cells[t.base + i]
-  scratchF[0] = x
-  if (Atomics.load(u32, low) !== t.seen) return ASK
-  return x === x ? x : immediate(t)
-}
-
 /** An element, or ABSENT. A negative index counts from the end. */
 export function element(t: ArrayTarget, index: number): unknown {
-  if (index >= 0) {
-    const value = peek(t, index)
-    if (value !== ASK) return value
+  if (index >= 0 && t.attachment.gate === 0) {
+    const { u32, low } = t
+    if (u32[low] === t.seen || look(t)) {
+      if (index >= t.count) return ABSENT
+      let i = t.head + index
+      if (i >= t.capacity) i -= t.capacity
+      const x = t.cells[t.base + i]
+      scratchF[0] = x
+      if (again(u32, low) === t.seen) {
+        if (x === x) return x
+        const value = immediate(t)
+        if (value !== ASK) return value
+      }
+    }
   }
+  return ask(t, index)
+}
+
+/**
+ * True if an array that had this low half of word 0 has not changed since, and reads need not cross. `step` is another
+ * number at each call after a run has been read, below 256: no compiler can take the look from the step before.
+ */
+export function isStill(t: ArrayTarget, version: number, step: number): boolean {
+  return t.u32[t.low + zeros[step]] === version && t.attachment.gate === 0
+}
+
+/** The elements from `start` on, at most so many, up to the first that cannot be read without crossing; as of `t.seen`. */
+export function readAhead(t: ArrayTarget, start: number, most: number): readonly unknown[] {
+  const { u32, low } = t
+  if (t.attachment.gate !== 0 || (u32[low] !== t.seen && !look(t))) return []
+  const { cells, base, capacity } = t
+  const n = Math.min(most, t.count - start)
+  if (n <= 0) return []
+  const run = new Array<unknown>(n)
+  let k = 0
+  let i = t.head + start
+  if (i >= capacity) i -= capacity
+  for (; k < n; k++) {
+    const x = cells[base + i]
+    if (++i === capacity) i = 0
+    scratchF[0] = x
+    const value = x === x ? x : immediate(t)
+    if (value === ASK || value === ABSENT) break
+    run[k] = value
+  }
+  if (k < n) run.length = k
+  return again(u32, low) === t.seen ? run : []
+}
+
+/** An element, or ABSENT, as the native side says. */
+function ask(t: ArrayTarget, index: number): unknown {
   const a = t.attachment
   a.use(t)
   const version = t.u32[t.low]
-  const value = answer(t, a.port.at(t.h, index))
+  a.state[In.HANDLE] = t.h
+  a.nums[In.VALUE] = index
+  const value = answer(t, a.port.at())
   if (typeof value === 'object' && value !== null && index >= 0) remember(t, index, value, version)
   return value
 }
@@ -158,6 +197,7 @@ export function element(t: ArrayTarget, index: number): unknown {
 function answer(t: ArrayTarget, value: unknown): unknown {
   const a = t.attachment
   const status = a.state[0]
+  if (status === Status.NUMBER) return a.nums[In.VALUE]
   if (status === Status.ABSENT) return ABSENT
   if (status !== Status.OK) value = a.settle()
   return unreadable.count !== 0 && typeof value === 'object' && value !== null ? a.readable(value) : value
@@ -170,7 +210,7 @@ function remember(t: ArrayTarget, index: number, child: object, version: number)
   let i = t.head + index
   if (i >= t.capacity) i -= t.capacity
   scratchF[0] = t.cells[t.base + i]
-  if (Atomics.load(t.u32, t.low) === version) keep(t, child)
+  if (again(t.u32, t.low) === version) keep(t, child)
 }
 
 /** The length. */
@@ -225,8 +265,20 @@ export function putAt(t: ArrayTarget, index: number, value: unknown): void {
   const a = t.attachment
   a.use(t)
   t.writes++
-  if (isDirect(value)) a.port.put(t.h, index, value, 0)
-  else a.port.put(t.h, index, undefined, a.stage(value))
+  const { port, state } = a
+  if (typeof value === 'number') {
+    state[In.HANDLE] = t.h
+    state[In.SLOT] = index
+    a.nums[In.VALUE] = value
+    port.putNumber()
+  } else {
+    // before the rest: a user's getters run while it is staged
+    const wire = isDirect(value) ? 0 : a.stage(value)
+    state[In.HANDLE] = t.h
+    state[In.SLOT] = index
+    state[In.WIRE] = wire
+    port.put(isDirect(value) ? value : undefined)
+  }
   a.done()
 }
 
@@ -282,12 +334,15 @@ const handler = shownShort<ProxyHandler<Shared>>({
       }
       if (key === 'length') return lengthOf(t)
     }
-    const value = key === 'then' ? thenOf(() => named(t, key)) : named(t, key)
-    if (value !== ABSENT) return value
-    const inherited = Reflect.get(Array.prototype, key, receiver) as unknown
+    if (mayBeNamed(t)) {
+      const value = key === 'then' ? thenOf(() => named(t, key)) : named(t, key)
+      if (value !== ABSENT) return value
+    }
     const method = methods.get(key)
     // a program's own method on Array.prototype counts, as it does for any array
-    if (method === undefined || method.plain !== inherited) return inherited
+    if (method === undefined || plain[key as keyof unknown[]] !== method.plain) {
+      return Reflect.get(plain, key, receiver) as unknown
+    }
     last = t
     return method.shared
   },

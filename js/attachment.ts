@@ -72,6 +72,8 @@ export class Attachment {
   private decoder: Decoder
   /** A reader and its decoder, for what a codec reads while something else is being read. */
   private idle: { reader: Reader; decoder: Decoder } | undefined
+  /** What the records of each shape are instances of: a shape's class never changes. */
+  private readonly infos = new Map<number, ClassInfo>()
   /** The classes that the heap names, by their numbers. */
   private readonly classes = new Map<number, ClassInfo>()
   private readonly kept = new Map<number, { version: number; bytes: number; value: unknown }>()
@@ -342,6 +344,22 @@ export class Attachment {
     }
   }
 
+  /** What a record with this shape word is an instance of. */
+  private infoOf(word: number): ClassInfo {
+    const shape = word & 0xffff
+    let info = this.infos.get(shape)
+    if (info === undefined) {
+      const { port, state } = this
+      port.shapeClass(word)
+      this.done()
+      const nullPrototype = state[4] === 1
+      const number = state[5]
+      info = number !== 0 ? this.classOf(number) : nullPrototype ? NULL : PLAIN
+      this.infos.set(shape, info)
+    }
+    return info
+  }
+
   /** The class of an object, by the number that the heap gives it. */
   private classOf(number: number): ClassInfo {
     let info = this.classes.get(number)
@@ -485,9 +503,7 @@ export class Attachment {
     let target: Target
     switch (tag) {
       case Tag.RECORD: {
-        const nullPrototype = state[4] === 1
-        const number = state[5]
-        const info = number !== 0 ? this.classOf(number) : nullPrototype ? NULL : PLAIN
+        const info = this.infoOf(word1)
         if (info.layout !== undefined) return sealed(this.adopt(makeStruct(this, h, at, word1, info)))
         target = makeRecord(this, h, at, word1, info)
         break

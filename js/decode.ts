@@ -7,7 +7,7 @@ import { CoheapError, fail } from './errors.js'
 import { standIn } from './stand-in.js'
 import { ERROR_KINDS, ErrorField, ObjectFlag, Packed, Reader, Wire } from './wire.js'
 import { kindName, makeView } from './view-kinds.js'
-import { isFlat, readMembers } from './flat.js'
+import { MOST_SHAPE_KEYS, isFlat, readMembers } from './flat.js'
 import { dataProperty, descriptor } from './property.js'
 import { makeLocal, noValues } from './struct.js'
 
@@ -138,13 +138,14 @@ export class Decoder {
         const id = r.u32()
         const flags = r.tag()
         const name = (flags & ObjectFlag.INSTANCE) !== 0 ? r.text() : undefined
-        const target = this.object(name, (flags & ObjectFlag.NULL_PROTOTYPE) !== 0)
+        const count = r.u32()
+        const target = this.object(name, (flags & ObjectFlag.NULL_PROTOTYPE) !== 0, count)
         if (this.content) {
           this.keysOf[id] = []
           this.nameOf[id] = name
         }
         const result = this.container(id, target, name)
-        return this.push(OBJECT, target, r.u32(), this.content ? this.keysOf[id] : undefined, undefined, result)
+        return this.push(OBJECT, target, count, this.content ? this.keysOf[id] : undefined, undefined, result)
       }
       case Wire.LIKE: {
         const id = r.u32()
@@ -152,7 +153,7 @@ export class Decoder {
         const keys = this.keysOf[like]
         const name = this.nameOf[like]
         if (keys === undefined) throw corrupt()
-        const target = this.object(name, false)
+        const target = this.object(name, false, keys.length)
         const result = this.container(id, target, name)
         return this.push(OBJECT, target, keys.length, undefined, keys, result)
       }
@@ -229,8 +230,11 @@ export class Decoder {
   }
 
   /** A plain object, or an instance of the class of this name: a plain object if that is not registered. */
-  private object(name: string | undefined, nullPrototype: boolean): object {
-    if (name === undefined) return nullPrototype ? (Object.create(null) as object) : {}
+  private object(name: string | undefined, nullPrototype: boolean, count: number): object {
+    if (name === undefined) {
+      if (nullPrototype) return Object.create(null) as object
+      return count > MOST_SHAPE_KEYS ? table() : {}
+    }
     const { prototype, layout } = classNamed(name)
     if (prototype === undefined) return {}
     return layout === undefined ? (Object.create(prototype) as object) : noValues()
@@ -555,6 +559,14 @@ function unread(name: string): object {
 
 function corrupt(): Error {
   return fail('ERR_COHEAP_CORRUPT', 'a stored value cannot be decoded')
+}
+
+/**
+ * A plain object for many keys: made without a prototype it is a hash table to the engine from the start. Else it takes
+ * each new key for a kind of object of its own, up to a limit: 350 µs for 1,000 keys instead of 40.
+ */
+function table(): object {
+  return Object.setPrototypeOf(Object.create(null), Object.prototype) as object
 }
 
 /** An own property, also where the prototype has a setter or forbids it: of the name `__proto__`, or of a class. */

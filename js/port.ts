@@ -10,8 +10,8 @@
  * | `state[1]` | OBJECT: handle · WIRE: bytes in staging · ERROR: the number of the code (1 = EXISTS … as `Code` in Rust) |
  * | `state[2]` | OBJECT: {@link Tag} |
  * | `state[3]` | OBJECT: low half of word 1 (records: the shape word) |
- * | `state[4]` | OBJECT, VIEW: viewKind · OBJECT, RECORD: 1 if its prototype is null |
- * | `state[5]` | OBJECT, VIEW: handle of its buffer · OBJECT, RECORD: the number of its class, 0 none |
+ * | `state[4]` | OBJECT, VIEW: viewKind |
+ * | `state[5]` | OBJECT, VIEW: handle of its buffer |
  * | `nums[3]` | OBJECT: offset in the segment |
  * | `nums[4]` | VIEW: byteOffset · WIRE: offset of the by-value block it came from, or 0 |
  * | `nums[5]` | VIEW: length in elements · WIRE: version of that block (frozen values are cached by offset and version) |
@@ -134,6 +134,8 @@ export interface Port {
   shapeInfo(shapeWord: number): void
   /** The shape word of an empty object, or of an instance without properties of the class of this name. */
   rootShape(nullPrototype: boolean, className?: string): number
+  /** Of records with this shape word: `state[4]` = 1 if their prototype is null, `state[5]` = the number of their class, 0 none. */
+  shapeClass(shapeWord: number): void
   /** The name of a class, by its number. */
   className(number: number): string
   /** The shape word after `key` is added; 0: there is no room for a shape, or no such (say it with tag 11). */
@@ -141,14 +143,17 @@ export interface Port {
 
   // arrays
   length(h: number): number
-  /** ABSENT: a hole or beyond the end. A negative index counts from the end, in the same operation. */
-  at(h: number, index: number): unknown
-  put(h: number, index: number, value: Direct, wireBytes: number): void
+  /** HANDLE, VALUE: the index; a negative one counts from the end, in the same operation. ABSENT: a hole or beyond the end. NUMBER. */
+  at(): unknown
+  /** HANDLE, SLOT: the index; WIRE. */
+  put(value: Direct): void
+  /** HANDLE, SLOT: the index; VALUE. */
+  putNumber(): void
   hasIndex(h: number, index: number): boolean
   deleteIndex(h: number, index: number): boolean
   setLength(h: number, length: number): void
-  /** Gives the new length. */
-  push(h: number, value: Direct, wireBytes: number): number
+  /** HANDLE, WIRE. Gives the new length. */
+  push(value: Direct): number
   /** Staging: u32 count, values. Gives the new length. */
   pushMany(h: number, wireBytes: number): number
   unshiftMany(h: number, wireBytes: number): number

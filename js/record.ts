@@ -10,7 +10,7 @@
 import type { Attachment, Window } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
 import { unregistered, type ClassInfo } from './classes.js'
-import { ABSENT, ASK, immediate, keep, scratchF, type ChildCache } from './cells.js'
+import { ABSENT, ASK, again, immediate, keep, scratchF, type ChildCache } from './cells.js'
 import { fail } from './errors.js'
 import { fitting } from './fields.js'
 import { inspectRecord, shownShort } from './inspect.js'
@@ -105,7 +105,7 @@ function peek(t: RecordTarget, key: string | symbol): unknown {
   const x = t.f64[t.base + word]
   scratchF[0] = x
   if (x === x) return x
-  if (Atomics.load(u32, low) !== version) return ASK
+  if (again(u32, low) !== version) return ASK
   return immediate(t)
 }
 
@@ -156,7 +156,7 @@ function remember(t: RecordTarget, key: string | symbol, child: object, version:
   // the cell still holds what was answered if nothing has changed since before the call
   if (word === undefined || (version & 1) !== 0 || t.u32[t.low + 2] !== t.shape.id) return
   scratchF[0] = t.f64[t.base + word]
-  if (Atomics.load(t.u32, t.low) === version) keep(t, child)
+  if (again(t.u32, t.low) === version) keep(t, child)
 }
 
 /**
@@ -271,7 +271,7 @@ const handler = shownShort<ProxyHandler<Shared>>({
           const x = t.f64[t.base + word]
           scratchF[0] = x
           if (x === x) return x
-          if (Atomics.load(u32, low) === version) {
+          if (again(u32, low) === version) {
             const value = immediate(t)
             if (value !== ASK && value !== ABSENT) return value
           }

@@ -9,7 +9,7 @@
 // first: these modules refer to each other, and it is from there that they can be evaluated in turn, whoever is asked for
 import './attachment.js'
 import type { Attachment } from './attachment.js'
-import { ABSENT, ASK, immediate, scratchF } from './cells.js'
+import { ABSENT, ASK, again, immediate, scratchF } from './cells.js'
 import {
   declareStruct,
   notRegistered,
@@ -103,7 +103,7 @@ class Instance extends Given {
           const x = t.f64[t.base + word]
           scratchF[0] = x
           if (x === x) return x
-          if (Atomics.load(u32, low) === version) {
+          if (again(u32, low) === version) {
             const value = immediate(t)
             if (value !== ASK && value !== ABSENT) return value
           }

@@ -8,11 +8,11 @@ use coheap_heap::objects::{array, graph, value};
 use coheap_heap::segment::{Code, Error};
 use coheap_heap::txn::{Fault, Guard, Mem, Res};
 
-use crate::convert::{self, Input, deliver};
+use crate::convert::{self, Input, deliver, deliver_by_state};
 use crate::js::{Js, Value};
 use crate::live::{Call, Live};
 use crate::pins::Pins;
-use crate::port::{Callback, Outcome, Parts, Port, Status};
+use crate::port::{Callback, Outcome, Parts, Port, Status, at};
 use crate::text::Text;
 
 /// See `js/port.ts`.
@@ -20,6 +20,7 @@ pub const CALLS: &[(&CStr, Callback)] = crate::calls![
     c"length" => length,
     c"at" => at,
     c"put" => put,
+    c"putNumber" => put_number,
     c"hasIndex" => has_index,
     c"deleteIndex" => delete_index,
     c"setLength" => set_length,
@@ -64,11 +65,10 @@ impl Call for At {
     }
 }
 
-fn at(port: &mut Port, js: Js, [h, index]: [Value; 2]) -> Outcome {
-    let h = port.u32(js, h)?;
-    let index = js.as_f64(index).ok_or(Error::new(Code::InvalidArgument, "an index is a number"))?;
+fn at(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
+    let (h, index) = (port.state.told_word(at::HANDLE), port.state.told_number(at::VALUE));
     let found = port.live()?.read(At { h, index })?;
-    deliver(port, js, found)
+    deliver_by_state(port, js, found)
 }
 
 /// What the call with one value does with it.
@@ -99,22 +99,30 @@ impl Call for Put<'_> {
 }
 
 #[inline(always)]
-fn put_value(port: &mut Port, js: Js, h: u32, place: Place, value: Value, wire: Value) -> Result<u32, Fault> {
+fn put_value(port: &mut Port, js: Js, place: Place, value: Value) -> Result<u32, Fault> {
+    let (h, wire) = (port.state.told_word(at::HANDLE), port.state.told_word(at::WIRE));
     let Parts { live, staging, text, .. } = port.parts()?;
     let input = Input::of(js, value, text)?;
-    let value = live.take_in(js, input, staging, wire)?;
+    let value = live.take_in_bytes(input, staging, wire)?;
     live.write(Put { h, place, value, text })
 }
 
-fn put(port: &mut Port, js: Js, [h, index, value, wire]: [Value; 4]) -> Outcome {
-    let (h, index) = (port.u32(js, h)?, port.u32(js, index)?);
-    put_value(port, js, h, Place::At(index), value, wire)?;
+fn put(port: &mut Port, js: Js, [value]: [Value; 1]) -> Outcome {
+    let index = port.state.told_word(at::SLOT);
+    put_value(port, js, Place::At(index), value)?;
     Ok(Value::NOTHING)
 }
 
-fn push(port: &mut Port, js: Js, [h, value, wire]: [Value; 3]) -> Outcome {
-    let h = port.u32(js, h)?;
-    let len = put_value(port, js, h, Place::End, value, wire)?;
+fn put_number(port: &mut Port, _: Js, []: [Value; 0]) -> Outcome {
+    let (h, index) = (port.state.told_word(at::HANDLE), port.state.told_word(at::SLOT));
+    let value = Input::Cell(Cell::number(port.state.told_number(at::VALUE)));
+    let Parts { live, text, .. } = port.parts()?;
+    live.write(Put { h, place: Place::At(index), value, text })?;
+    Ok(Value::NOTHING)
+}
+
+fn push(port: &mut Port, js: Js, [value]: [Value; 1]) -> Outcome {
+    let len = put_value(port, js, Place::End, value)?;
     Ok(js.number(len as f64))
 }
 

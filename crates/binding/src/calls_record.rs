@@ -33,6 +33,7 @@ pub const CALLS: &[(&CStr, Callback)] = crate::calls![
     c"shapeInfo" => shape_info,
     c"rootShape" => root_shape,
     c"className" => class_name,
+    c"shapeClass" => shape_class,
     c"shapeChild" => shape_child,
 ];
 
@@ -303,6 +304,17 @@ fn root_shape(port: &mut Port, js: Js, [null_prototype, class]: [Value; 2]) -> O
         None => shape::root(m, null_prototype),
     })?;
     Ok(js.number(ShapeWord::new(shape.id, 0).0 as f64))
+}
+
+fn shape_class(port: &mut Port, js: Js, [word]: [Value; 1]) -> Outcome {
+    let word = ShapeWord(port.u32(js, word)?);
+    let (null_prototype, class) = port.live()?.look_aside(|m, _, _| {
+        let shape = shape::info(m, word.shape())?;
+        Ok((shape.null_proto, shape.class))
+    })?;
+    port.state.word(4, null_prototype as u32);
+    port.state.word(5, class);
+    Ok(Value::NOTHING)
 }
 
 fn class_name(port: &mut Port, js: Js, [class]: [Value; 1]) -> Outcome {

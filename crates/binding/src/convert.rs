@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 
 use coheap_heap::objects::cell::{Cell, Tag};
 use coheap_heap::objects::mapkey::MapKey;
-use coheap_heap::objects::shape::{self, ShapeWord};
 use coheap_heap::objects::string::Str;
 use coheap_heap::objects::{graph, string, view};
 use coheap_heap::segment::word::Word;
@@ -218,15 +217,6 @@ fn deliver_found(port: &mut Port, js: Js) -> Outcome {
         Some(Found::Object(object)) => {
             if let Some(wrapper) = live.pins.wrappers.wrapper(js, object.handle) {
                 return Ok(wrapper);
-            }
-            if object.tag == Tag::Record {
-                let shape = ShapeWord(object.low).shape();
-                let (null_prototype, class) = live.look_aside(|m, _, _| {
-                    let shape = shape::info(m, shape)?;
-                    Ok((shape.null_proto, shape.class))
-                })?;
-                port.state.word(4, null_prototype as u32);
-                port.state.word(5, class);
             }
             tell(&mut port.state, &object);
             Ok(Value::NOTHING)
