@@ -272,7 +272,8 @@ export class Decoder {
           return frame.result
         }
         while (frame.i < frame.n) {
-          const key = r.name()
+          // the keys of a table are data: no two objects share them
+          const key = frame.n > MOST_SHAPE_KEYS ? r.key() : r.name()
           keys?.push(key)
           const v = this.head()
           if (v === PENDING) {
