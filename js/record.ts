@@ -10,7 +10,8 @@
 import type { Attachment, Window } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
 import { unregistered, type ClassInfo } from './classes.js'
-import { ABSENT, ASK, again, immediate, keep, scratchF, type ChildCache } from './cells.js'
+import { again, immediate, keep, type ChildCache } from './cells.js'
+import * as cells from './cells.js'
 import { fail } from './errors.js'
 import { fitting } from './fields.js'
 import { inspectRecord, shownShort } from './inspect.js'
@@ -21,6 +22,8 @@ import { thenOf, unreadable } from './stand-in.js'
 import { targetOf, type Target } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
+// the compiler knows what a constant of this module is, and not what an imported one is
+const { ABSENT, ASK, scratchF, scratchU } = cells
 
 /** What stands behind a plain object or an instance. Never seen by users: the Proxy shows none of its fields. */
 export class RecordTarget implements Target, ChildCache {
@@ -272,6 +275,8 @@ const handler = shownShort<ProxyHandler<Shared>>({
           scratchF[0] = x
           if (x === x) return x
           if (again(u32, low) === version) {
+            const { child } = t
+            if (child !== undefined && scratchU[0] === t.childLow && scratchU[1] === t.childHigh) return child
             const value = immediate(t)
             if (value !== ASK && value !== ABSENT) return value
           }

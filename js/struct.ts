@@ -9,7 +9,8 @@
 // first: these modules refer to each other, and it is from there that they can be evaluated in turn, whoever is asked for
 import './attachment.js'
 import type { Attachment } from './attachment.js'
-import { ABSENT, ASK, again, immediate, scratchF } from './cells.js'
+import { again, immediate } from './cells.js'
+import * as cells from './cells.js'
 import {
   declareStruct,
   notRegistered,
@@ -30,6 +31,8 @@ import { special, unreadable } from './stand-in.js'
 import { Given } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
+// the compiler knows what a constant of this module is, and not what an imported one is
+const { ABSENT, ASK, scratchF, scratchU } = cells
 
 /** What a field of this type holds. */
 export type FieldValue<T extends FieldType> = T extends 'bool'
@@ -104,6 +107,8 @@ class Instance extends Given {
           scratchF[0] = x
           if (x === x) return x
           if (again(u32, low) === version) {
+            const { child } = t
+            if (child !== undefined && scratchU[0] === t.childLow && scratchU[1] === t.childHigh) return child
             const value = immediate(t)
             if (value !== ASK && value !== ABSENT) return value
           }
@@ -124,11 +129,13 @@ class Instance extends Given {
   static setter(info: ClassInfo, name: string, slot: number): (this: Instance, value: unknown) => void {
     const { name: struct, types } = info.layout!
     const type = types[slot]
+    const { takes, wrap } = kindOfField(type)
     return function (value) {
       const t = this.#behind
       if (t instanceof RecordTarget && t.info === info) {
         if (info.prototype === undefined) throw unregistered(info.name)
-        store(t, name, t.shape === UNKNOWN ? undefined : slot, fitted(struct, name, type, value))
+        const stored = typeof value === takes && wrap === undefined ? value : fitted(struct, name, type, value)
+        store(t, name, t.shape === UNKNOWN ? undefined : slot, stored)
         return
       }
       const values = localValues(t, info, name)
