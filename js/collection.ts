@@ -4,6 +4,7 @@
  */
 import type { Attachment } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
+import { In } from './port.js'
 import { scope } from './scope.js'
 import { unreadable } from './stand-in.js'
 import { ordinaryTargetOf, targetOf, type Target } from './target.js'
@@ -87,6 +88,22 @@ export function isForeign(a: Attachment, key: unknown): boolean {
     default:
       return false
   }
+}
+
+/** Says which collection the next call is about, and how much is staged for it. */
+export function point(t: CollectionTarget, wire: number): void {
+  const { state } = t.attachment
+  state[In.HANDLE] = t.h
+  state[In.WIRE] = wire
+}
+
+/** True if the key is there, which is not foreign. */
+export function has(t: CollectionTarget, key: unknown): boolean {
+  const a = t.attachment
+  point(t, isDirect(key) ? 0 : a.stage(key))
+  const there = a.port.mapHas(isDirect(key) ? key : undefined)
+  a.done()
+  return there
 }
 
 /** A key for a call: as it is, or staged: then `wire` says how long it is. */

@@ -8,15 +8,17 @@ import {
   Cursor,
   changing,
   collectionOf,
+  has,
   isForeign,
   iteratorClass,
   members,
+  point,
   uncloneable,
   using,
   withKey,
 } from './collection.js'
 import { inspectMap } from './inspect.js'
-import { In, Status, Tag } from './port.js'
+import { Status, Tag } from './port.js'
 import { ownOnly } from './property.js'
 import type { Target } from './target.js'
 import { atomically } from './transaction.js'
@@ -64,9 +66,7 @@ export class SharedMap<K = unknown, V = unknown> {
     const t = of(this, 'has')
     const a = using(t)
     if (isForeign(a, key)) return false
-    const there = withKey(a, key, (k, n) => a.port.mapHas(t.h, k, n))
-    a.done()
-    return there
+    return has(t, key)
   }
 
   /**
@@ -168,13 +168,6 @@ Object.defineProperty(SharedMap.prototype, Symbol.iterator, {
   writable: true,
   configurable: true,
 })
-
-/** Says which map the next call is about, and how much is staged for it. */
-function point(t: CollectionTarget, wire: number): void {
-  const { state } = t.attachment
-  state[In.HANDLE] = t.h
-  state[In.WIRE] = wire
-}
 
 /** Asks for the value of a key. */
 function find(t: CollectionTarget, key: unknown): unknown {

@@ -175,14 +175,16 @@ export interface Port {
   size(h: number): number
   /** HANDLE, WIRE. NUMBER. */
   mapGet(key: Direct): unknown
-  mapHas(h: number, key: Direct, wireBytes: number): boolean
+  /** HANDLE, WIRE. */
+  mapHas(key: Direct): boolean
   /** HANDLE, WIRE. */
   mapSet(key: Direct, value: Direct): void
   /** The value that is there, or this one, put there. */
   mapGetOrInsert(h: number, key: Direct, value: Direct, wireBytes: number): unknown
   mapDelete(h: number, key: Direct, wireBytes: number): boolean
   mapClear(h: number): void
-  setAdd(h: number, key: Direct, wireBytes: number): void
+  /** HANDLE, WIRE. */
+  setAdd(key: Direct): void
   /** WIRE: u32 count, (u64 insertion number, key, value)* (sets: without values), from the first with a number greater than `after` (start with 0); `nums[7]` = number of the last. */
   mapEntries(h: number, after: number, max: number): void
 

@@ -8,9 +8,11 @@ import {
   Cursor,
   changing,
   collectionOf,
+  has,
   isForeign,
   iteratorClass,
   members,
+  point,
   uncloneable,
   using,
   withKey,
@@ -105,9 +107,7 @@ export class SharedSet<T = unknown> {
     const t = of(this, 'has')
     const a = using(t)
     if (isForeign(a, value)) return false
-    const there = withKey(a, value, (k, n) => a.port.mapHas(t.h, k, n))
-    a.done()
-    return there
+    return has(t, value)
   }
 
   /**
@@ -117,8 +117,8 @@ export class SharedSet<T = unknown> {
   add(value: T): this {
     const t = of(this, 'add')
     const a = changing(t)
-    if (isDirect(value)) a.port.setAdd(t.h, value, 0)
-    else a.port.setAdd(t.h, undefined, a.stage(value))
+    point(t, isDirect(value) ? 0 : a.stage(value))
+    a.port.setAdd(isDirect(value) ? value : undefined)
     a.done()
     return this
   }

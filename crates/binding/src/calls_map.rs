@@ -79,12 +79,25 @@ fn get(port: &mut Port, js: Js, [key]: [Value; 1]) -> Outcome {
     deliver_by_state(port, js, found)
 }
 
-fn has(port: &mut Port, js: Js, [h, key, wire]: [Value; 3]) -> Outcome {
-    let h = port.u32(js, h)?;
+struct Has<'a> {
+    h: u32,
+    key: &'a MapKey<'a>,
+}
+
+impl Call for Has<'_> {
+    type Out = bool;
+    #[inline(always)]
+    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, _: &mut Vec<u8>) -> Res<bool> {
+        map::has(m, pins.map_or_set(self.h)?, self.key)
+    }
+}
+
+fn has(port: &mut Port, js: Js, [key]: [Value; 1]) -> Outcome {
+    let (h, wire) = place(port);
     let Parts { live, staging, text, .. } = port.parts()?;
     let input = Input::of(js, key, text)?;
-    let key = KeyIn::find(input, text, wire_of(js, staging, wire)?, live)?;
-    let has = live.look(|m, pins, _| map::has(m, pins.map_or_set(h)?, &key))?;
+    let key = KeyIn::find(input, text, staging.read(wire)?, live)?;
+    let has = live.read(Has { h, key: &key })?;
     Ok(js.boolean(has))
 }
 
@@ -170,12 +183,25 @@ fn clear(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
     Ok(Value::NOTHING)
 }
 
-fn add(port: &mut Port, js: Js, [h, key, wire]: [Value; 3]) -> Outcome {
-    let h = port.u32(js, h)?;
+struct Add<'a, 'k> {
+    h: u32,
+    key: &'a KeyIn<'k>,
+}
+
+impl Call for Add<'_, '_> {
+    type Out = bool;
+    #[inline(always)]
+    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, _: &mut Vec<u8>) -> Res<bool> {
+        map::add(m, pins.object_of(self.h, kind::SET)?, &self.key.key, |m| self.key.build(m))
+    }
+}
+
+fn add(port: &mut Port, js: Js, [key]: [Value; 1]) -> Outcome {
+    let (h, wire) = place(port);
     let Parts { live, staging, text, .. } = port.parts()?;
     let input = Input::of(js, key, text)?;
-    let (key, _) = KeyIn::of(input, text, wire_of(js, staging, wire)?, live)?;
-    live.change(|m, pins, _| map::add(m, pins.object_of(h, kind::SET)?, &key.key, |m| key.build(m)))?;
+    let (key, _) = KeyIn::of(input, text, staging.read(wire)?, live)?;
+    live.write(Add { h, key: &key })?;
     Ok(Value::NOTHING)
 }
 
