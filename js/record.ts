@@ -4,7 +4,7 @@
  * **Reading without crossing.** The read-only window shows the object itself: word 0 (its low half is {version, C}),
  * the shape word, and the inline slots. A number is one 64-bit load, so it is some value that the property had after
  * the shape was compared: right by itself. Anything else counts only if the version is unchanged after the load. The
- * store to `scratchF` keeps the compiler from folding two reads into one; `Atomics.load` keeps it from folding the
+ * store to `scratchF` keeps the compiler from folding two reads into one; {@link again} keeps it from folding the
  * second look at the version into the first; and only in `scratchF` does a NaN keep its payload, which is the value.
  */
 import type { Attachment, Window } from './attachment.js'
