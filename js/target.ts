@@ -41,6 +41,11 @@ let stamp: Target | undefined
 
 class Stamped extends Given {
   readonly #target = stamp
+  // said: the engine's own goes by the iterator of arrays, which a program may have broken
+  // eslint-disable-next-line @typescript-eslint/no-useless-constructor
+  constructor(wrapper: object) {
+    super(wrapper)
+  }
   static of(value: object): Target | undefined {
     return #target in value ? value.#target : undefined
   }
@@ -48,6 +53,11 @@ class Stamped extends Given {
 
 class StampedProxy extends Given {
   readonly #target = stamp
+  // said: the engine's own goes by the iterator of arrays, which a program may have broken
+  // eslint-disable-next-line @typescript-eslint/no-useless-constructor
+  constructor(wrapper: object) {
+    super(wrapper)
+  }
   static of(value: object): Target | undefined {
     return #target in value ? value.#target : undefined
   }
