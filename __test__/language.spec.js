@@ -124,6 +124,14 @@ test('what a program puts on Object.prototype does not get into descriptors', (t
   }
 })
 
+test('what a program makes of Object.keys is not called for names that are met for the first time', (t) => {
+  const never = () => t.fail('it must not be called')
+  const entries = polluted(Object, 'keys', { value: never, writable: true }, () => {
+    return Object.entries(fresh({ tampered: 1, neverSeen: { before: 2 } }).neverSeen)
+  })
+  t.deepEqual(entries, [['before', 2]])
+})
+
 test('an object that inherits from a frozen one is its own', (t) => {
   const holder = fresh({ frozen: Object.freeze({ a: 1 }), list: Object.freeze([1]) })
   for (const frozen of [holder.frozen, holder.list]) {
