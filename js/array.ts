@@ -166,7 +166,8 @@ export function readAhead(t: ArrayTarget, start: number, most: number): readonly
   const { cells, base, capacity } = t
   const n = Math.min(most, t.count - start)
   if (n <= 0) return []
-  const run = new Array<unknown>(n)
+  // made when there is something to be in it: a list of objects has nothing
+  let run: unknown[] = []
   let k = 0
   let i = t.head + start
   if (i >= capacity) i -= capacity
@@ -176,9 +177,10 @@ export function readAhead(t: ArrayTarget, start: number, most: number): readonly
     scratchF[0] = x
     const value = x === x ? x : immediate(t)
     if (value === ASK || value === ABSENT) break
+    if (k === 0) run = new Array<unknown>(n)
     run[k] = value
   }
-  if (k < n) run.length = k
+  if (k < n && k > 0) run.length = k
   return again(u32, low) === t.seen ? run : []
 }
 
