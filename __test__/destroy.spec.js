@@ -445,3 +445,23 @@ test('a destroyed object goes through a promise: what was done stays done', asyn
     t.throws(() => use(o), gone)
   }
 })
+
+test.serial('a message has been put, also if its taker destroys it before the put returns', async (t) => {
+  const c = heap.channel('destroyed-at-once', { capacity: 4 })
+  const b = await puppet(heap.name)
+  const taking = b.run(async ({ heap }) => {
+    let taken = 0
+    for await (const message of heap.channel('destroyed-at-once')) {
+      heap.destroy(message)
+      taken++
+    }
+    return taken
+  })
+  for (let i = 0; i < 5000; i++) {
+    const message = i % 2 === 0 ? { i } : new Float64Array(4)
+    t.not(c.putSync(message), undefined)
+  }
+  c.close()
+  t.is(await taking, 5000)
+  await b.end()
+})

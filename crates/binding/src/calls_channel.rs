@@ -149,10 +149,14 @@ fn put_cell(live: &mut Live, c: usize, cell: Cell) -> Result<(), Fault> {
     put
 }
 
-/// A live object that this thread has a handle on.
+/// The live object that has been put, on which this thread has a handle; nothing if its taker has destroyed it since: it
+/// has been put all the same.
 fn deliver_live(port: &mut Port, js: Js, cell: Cell) -> Outcome {
-    let found = port.live()?.look(|m, pins, _| convert::load_object(m, cell, pins))?;
-    deliver(port, js, found)
+    match port.live()?.look(|m, pins, _| convert::load_object(m, cell, pins)) {
+        Ok(found) => deliver(port, js, found),
+        Err(Fault::Error(Error { code: Code::Destroyed, .. })) => Ok(Value::NOTHING),
+        Err(fault) => Err(fault),
+    }
 }
 
 fn take(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {
