@@ -1,12 +1,12 @@
 //! A walk over a whole heap that looks for what cannot be.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use coheap_objects::refs::{self, Reference};
 use coheap_segment::word::Word1;
-use coheap_segment::{Off, Segment};
+use coheap_segment::{Off, Result, Segment};
 
 /// Something that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,8 +23,9 @@ const MOST: usize = 1000;
 /// Looks at the allocator's own structures, and at every block that can be reached from the root, the tables of shapes
 /// and keys, or a channel: that its type fits its content, and that each reference leads to a block that is allocated and
 /// of the type that the reference says. What nothing refers to any more, garbage of the dead above all, may refer to
-/// blocks that are gone. Exact while nobody writes. In a heap that is in use, blocks come and go between two looks: what
-/// seems wrong is looked at again, and told only if it was wrong each of 8 times. Never fails, whatever the
+/// blocks that are gone. Exact while nobody writes. In a heap that is in use, blocks come and go between two looks: a reference
+/// that seems wrong is told only if it still stands where it was found, and leads to nothing, each of 8 times; anything else
+/// only if it was wrong in each of 8 looks. Never fails, whatever the
 /// segment holds. Takes about as long as reading the heap once, if it is sound and at rest.
 pub fn verify(segment: &Arc<Segment>) -> Vec<Violation> {
     lasting(|| look(segment))
@@ -57,42 +58,81 @@ fn look(segment: &Arc<Segment>) -> Vec<Violation> {
     coheap_slab::verify(segment, &mut add);
     // {where it was found, what it refers to}
     let mut waiting: Vec<(Off, Reference)> = Vec::new();
-    match crate::open::root_cell(segment) {
-        Ok(root) => waiting.push((0, Reference::Cell(root))),
-        Err(error) => add(0, error.what),
+    if let Err(error) = each_ref(segment, ROOTS, &mut |reference| waiting.push((ROOTS, reference))) {
+        add(error.offset(), error.what);
+    }
+    let (mut seen, mut suspects) = (HashSet::new(), Vec::new());
+    while let Some((from, reference)) = waiting.pop() {
+        if wrong(segment, reference).is_some() {
+            if suspects.len() < MOST {
+                suspects.push((from, reference));
+            }
+            continue;
+        }
+        let at = reference.offset();
+        if seen.insert(at) {
+            let told = each_ref(segment, at, &mut |reference| waiting.push((at, reference)));
+            if let Err(error) = told {
+                add(at, error.what);
+            }
+        }
+    }
+    for (from, reference) in convicted(segment, suspects) {
+        if let Some(what) = wrong(segment, reference) {
+            add(from, what);
+        }
+    }
+    found
+}
+
+/// Stands for what a heap begins with: its root, the tables of shapes and keys, the messages in its channels.
+const ROOTS: Off = 0;
+
+/// Calls `f` with what a block, or the beginning, refers to.
+fn each_ref(segment: &Arc<Segment>, from: Off, f: &mut dyn FnMut(Reference)) -> Result<()> {
+    if from != ROOTS {
+        return refs::for_each_ref(segment, from, f);
     }
     let header = segment.header();
     for table in [&header.shapes, &header.keys] {
         match table.load(Relaxed) {
             0 => {}
-            at => waiting.push((0, Reference::Block(at))),
+            at => f(Reference::Block(at)),
         }
     }
     // a list of channels that is a circle tells its messages again and again
     let mut messages = HashSet::new();
     let told = coheap_queue::for_each_message(segment, &mut |message| {
         if messages.insert(message.offset()) {
-            waiting.push((0, message));
+            f(message);
         }
     });
-    if let Err(error) = told {
-        add(error.offset(), error.what);
-    }
-    let mut seen = HashSet::new();
-    while let Some((from, reference)) = waiting.pop() {
-        if let Some(what) = wrong(segment, reference) {
-            add(from, what);
-            continue;
+    f(Reference::Cell(crate::open::root_cell(segment)?));
+    told
+}
+
+/// Those of the references that still stand where they were found, and lead to the same nothing, each time that one
+/// looks. In a heap that is in use the others have been overwritten since they were read.
+fn convicted(segment: &Arc<Segment>, mut suspects: Vec<(Off, Reference)>) -> Vec<(Off, Reference)> {
+    for _ in 0..LOOKS {
+        if suspects.is_empty() {
+            break;
         }
-        let at = reference.offset();
-        if seen.insert(at) {
-            let told = refs::for_each_ref(segment, at, &mut |reference| waiting.push((at, reference)));
-            if let Err(error) = told {
-                add(at, error.what);
-            }
-        }
+        std::thread::yield_now();
+        let mut present: HashMap<Off, HashSet<Reference>> = HashMap::new();
+        suspects.retain(|(from, reference)| {
+            let there = present.entry(*from).or_insert_with(|| {
+                let mut there = HashSet::new();
+                // what cannot be read to its end was told already
+                let _ = each_ref(segment, *from, &mut |reference| {
+                    there.insert(reference);
+                });
+                there
+            });
+            there.contains(reference) && wrong(segment, *reference).is_some()
+        });
     }
-    found
+    suspects
 }
 
 fn wrong(segment: &Segment, reference: Reference) -> Option<&'static str> {

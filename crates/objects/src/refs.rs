@@ -15,7 +15,7 @@ use crate::stripes::PENDING;
 use crate::{array, dict, keys, map, map_body, record};
 
 /// One reference of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reference {
     /// A value: a live object, or a block that this cell alone refers to.
     Cell(Cell),

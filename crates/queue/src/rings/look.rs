@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use coheap_segment::primitive::{SPINS, spin_loop};
+use coheap_segment::primitive::{spin_loop, spins};
 use coheap_segment::{Result, Segment};
 
 use super::{Enter, MANY, Place, Rings, Spot, stuck};
@@ -294,7 +294,7 @@ impl<'s> Rings<'s> {
 /// Waits a little for a place that is being put to. A run of messages is put within some microseconds, unless its putter is
 /// stopped or dead: to walk along it, or to lend a hand, meanwhile takes the cache lines from its putter.
 fn linger(here: &Place<'_>) {
-    for _ in 0..SPINS {
+    for _ in 0..spins() {
         if here.place.load(SeqCst) != here.word.0 {
             return;
         }

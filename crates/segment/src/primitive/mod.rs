@@ -9,7 +9,7 @@
 pub mod model;
 
 #[cfg(any(feature = "loom", feature = "shuttle"))]
-pub use model::{AtomicU32, AtomicU64, Instant, Mutex, RMW_IS_A_FENCE, SPINS, fence, sleep, spin_loop};
+pub use model::{AtomicU32, AtomicU64, Instant, Mutex, RMW_IS_A_FENCE, fence, sleep, spin_loop, spins};
 #[cfg(any(feature = "loom", feature = "shuttle"))]
 pub(crate) use model::{monotonic_ms, sleep_for_ring, wake_sleeper};
 
@@ -25,7 +25,10 @@ mod machine {
     pub const RMW_IS_A_FENCE: bool = cfg!(target_arch = "x86_64");
 
     /// Pauses ([`spin_loop`]) for which it is worth waiting for somebody in the middle of a few microseconds' work.
-    pub const SPINS: u32 = 128;
+    #[inline(always)]
+    pub fn spins() -> u32 {
+        128
+    }
 
     pub(crate) fn monotonic_ms() -> u64 {
         <crate::os::System as crate::os::Os>::monotonic_ms()
@@ -50,7 +53,7 @@ mod machine {
 }
 
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
-pub use machine::{AtomicU32, AtomicU64, Instant, Mutex, RMW_IS_A_FENCE, SPINS, fence, sleep, spin_loop};
+pub use machine::{AtomicU32, AtomicU64, Instant, Mutex, RMW_IS_A_FENCE, fence, sleep, spin_loop, spins};
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 pub(crate) use machine::{monotonic_ms, sleep_for_ring, wake_sleeper};
 

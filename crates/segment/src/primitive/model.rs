@@ -50,7 +50,9 @@ pub use self::loom::{forget_words, found_new_words};
 pub const RMW_IS_A_FENCE: bool = false;
 
 /// A checker tries what comes of waiting for another thread anyway.
-pub const SPINS: u32 = 0;
+pub fn spins() -> u32 {
+    0
+}
 
 /// Nanoseconds that a look at the clock costs: as long as anyone spins, so that waiting is one look and then a sleep.
 const TICK: u64 = 25_000;
