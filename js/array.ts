@@ -9,7 +9,7 @@
 import type { Attachment, Window } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
 import { methods } from './array-methods.js'
-import { again, immediate, keep, type ChildCache } from './cells.js'
+import { again, againAfter, immediate, keep, type ChildCache } from './cells.js'
 import * as cells from './cells.js'
 import { fail } from './errors.js'
 import { inspectArray, shownShort } from './inspect.js'
@@ -22,7 +22,7 @@ import { proxyTargetOf, targetOf, type Target } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
 // the compiler knows what a constant of this module is, and not what an imported one is
-const { ABSENT, ASK, scratchF, zeros } = cells
+const { ABSENT, ASK, scratchF, scratchU, zeros } = cells
 
 // places in the identity block, in words of 4 bytes from word 0
 const LOW_1 = 2
@@ -168,6 +168,8 @@ export function readAhead(t: ArrayTarget, start: number, most: number): readonly
   if (n <= 0) return []
   // made when there is something to be in it: a list of objects has nothing
   let run: unknown[] = []
+  // the look at the end hangs on every one of the cells: on arm64 one of them could else be read after it
+  let bits = 0
   let k = 0
   let i = t.head + start
   if (i >= capacity) i -= capacity
@@ -175,13 +177,14 @@ export function readAhead(t: ArrayTarget, start: number, most: number): readonly
     const x = cells[base + i]
     if (++i === capacity) i = 0
     scratchF[0] = x
+    bits |= scratchU[1]
     const value = x === x ? x : immediate(t)
     if (value === ASK || value === ABSENT) break
     if (k === 0) run = new Array<unknown>(n)
     run[k] = value
   }
   if (k < n && k > 0) run.length = k
-  return again(u32, low) === t.seen ? run : []
+  return againAfter(u32, low, bits) === t.seen ? run : []
 }
 
 /** An element, or ABSENT, as the native side says. */

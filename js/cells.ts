@@ -18,7 +18,12 @@ export const zeros = new Uint8Array(256)
  * one. `Atomics.load` says the same, but is a call of 8 ns wherever it stands.
  */
 export function again(u32: Uint32Array, low: number): number {
-  return u32[low + zeros[scratchU[1] >>> 24]]
+  return againAfter(u32, low, scratchU[1])
+}
+
+/** As {@link again}, after several cells were read: `bits` has something of the high half of each of them. */
+export function againAfter(u32: Uint32Array, low: number, bits: number): number {
+  return u32[low + zeros[bits >>> 24]]
 }
 
 /** No such own property or element. */

@@ -11,7 +11,7 @@ import { Tag } from './port.js'
 import { dataProperty } from './property.js'
 import { targetOf, type Target } from './target.js'
 import { transaction } from './transaction.js'
-import type { CodecTypes } from './types.js'
+import type { Whole } from './types.js'
 import { kindOf, lengthOf, makeView } from './view-kinds.js'
 
 /** What a live value is as a plain one: {@link SharedMap} and {@link SharedSet} become `Map` and `Set`. */
@@ -21,26 +21,11 @@ export type Plain<T> = 0 extends 1 & T
     ? Map<Plain<K>, Plain<V>>
     : T extends SharedSet<infer U>
       ? Set<Plain<U>>
-      : T extends
-            | string
-            | number
-            | boolean
-            | bigint
-            | symbol
-            | null
-            | undefined
-            | Date
-            | RegExp
-            | Error
-            | URL
-            // eslint-disable-next-line @typescript-eslint/no-redundant-type-constituents -- programs add to it
-            | CodecTypes[keyof CodecTypes]
+      : T extends Whole | ArrayBuffer | ArrayBufferView | ((...args: never[]) => unknown)
         ? T
-        : T extends ArrayBuffer | ArrayBufferView | ((...args: never[]) => unknown)
-          ? T
-          : T extends object
-            ? { [P in keyof T]: Plain<T[P]> }
-            : T
+        : T extends object
+          ? { [P in keyof T]: Plain<T[P]> }
+          : T
 
 /**
  * A deep plain copy of a live object: plain objects, arrays, `Map`, `Set`, typed arrays of their own; instances of

@@ -17,8 +17,8 @@ import type { SharedSet } from './set.js'
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- it is for others to fill
 export interface CodecTypes {}
 
-/** What is read back as what it was, and has no members of its own to map. */
-type Same =
+/** What has no members to map, live or plain: primitives, what is stored by value as a whole, what codecs make. */
+export type Whole =
   // eslint-disable-next-line @typescript-eslint/no-redundant-type-constituents -- programs add to it
   | CodecTypes[keyof CodecTypes]
   | string
@@ -32,10 +32,9 @@ type Same =
   | RegExp
   | Error
   | URL
-  | ArrayBuffer
-  | ArrayBufferView
-  | SharedMap<never, never>
-  | SharedSet<never>
+
+/** What is read back as what it was, and has no members of its own to map. */
+type Same = Whole | ArrayBuffer | ArrayBufferView | SharedMap<never, never> | SharedSet<never>
 
 /**
  * The live version of a value: maps and sets become {@link SharedMap} and {@link SharedSet}, at any depth; everything

@@ -34,7 +34,6 @@ export function* tree(value: unknown, path: string, limits: Limits): Generator<s
 
 /** What a terminal would obey (controls, also those of Latin-1, and changes of direction), and line ends, as escapes. */
 function printable(line: string): string {
-  // eslint-disable-next-line no-control-regex
   return line.replace(/[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, (character) => {
     return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
   })

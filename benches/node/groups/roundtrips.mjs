@@ -64,6 +64,18 @@ async function askAsync(row, seconds, trip) {
   return { ops: n, seconds: (performance.now() - begin) / 1000 }
 }
 
+/** Asks by messages: `came` is to be told of each that comes, `ask` puts all questions by `send`. */
+function byMessages() {
+  let resolve
+  const ask = (row, seconds, send) =>
+    askAsync(row, seconds, (i) => {
+      const back = new Promise((done) => (resolve = done))
+      send(i)
+      return back
+    })
+  return { came: (i) => resolve(i), ask }
+}
+
 /** What both sides do: `there` and `back` have send(i) and receive(), which gives a number. */
 const pingPong = (row, role, seconds, there, back) =>
   role === 'asker'
@@ -203,13 +215,9 @@ export const entries = {
             }
             return async () => {
               const socket = await dial(dir)
-              let came
+              const { came, ask } = byMessages()
               socket.setEncoding('utf8').on('data', (line) => came(Number(line)))
-              const result = await askAsync(row, seconds, (i) => {
-                const back = new Promise((resolve) => (came = resolve))
-                socket.write(`${i}\n`)
-                return back
-              })
+              const result = await ask(row, seconds, (i) => socket.write(`${i}\n`))
               socket.destroy()
               return result
             }
@@ -228,13 +236,9 @@ export const entries = {
           (_, { seconds }) =>
             async () => {
               const child = fork(fileURLToPath(new URL('../echo.mjs', import.meta.url)))
-              let came
-              child.on('message', (i) => came(i))
-              const result = await askAsync(row, seconds, (i) => {
-                const back = new Promise((resolve) => (came = resolve))
-                child.send(i)
-                return back
-              })
+              const { came, ask } = byMessages()
+              child.on('message', came)
+              const result = await ask(row, seconds, (i) => child.send(i))
               child.disconnect()
               return result
             },
@@ -252,13 +256,9 @@ export const entries = {
           (_, { seconds }) =>
             async () => {
               const other = new Worker(new URL('../echo.mjs', import.meta.url))
-              let came
-              other.on('message', (i) => came(i))
-              const result = await askAsync(row, seconds, (i) => {
-                const back = new Promise((resolve) => (came = resolve))
-                other.postMessage(i)
-                return back
-              })
+              const { came, ask } = byMessages()
+              other.on('message', came)
+              const result = await ask(row, seconds, (i) => other.postMessage(i))
               await other.terminate()
               return result
             },

@@ -3,6 +3,9 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "common/dice.rs"]
+mod dice;
+
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,22 +15,12 @@ use std::time::Duration;
 use coheap_heap::segment::{Code, Result};
 use coheap_heap::{Heap, Options};
 
+use dice::Dice;
+
 const ROLE: &str = "COHEAP_RACER";
 /// At a time.
 const RACERS: usize = 6;
 const DEATHS: usize = 250;
-
-/// Numbers that look random (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-}
 
 fn options() -> Options {
     Options { size: 1, max_size: 8 << 20, max_participants: 40, patience_ms: 10, ..Options::default() }

@@ -5,6 +5,9 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "common/dice.rs"]
+mod dice;
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
@@ -13,22 +16,12 @@ use std::time::{Duration, Instant};
 
 use coheap_heap::{Heap, Options};
 
+use dice::Dice;
+
 const ROLE: &str = "COHEAP_NURSERY";
 /// Processes that start visitors, and visitors of each at a time.
 const NURSERIES: u64 = 2;
 const VISITORS: usize = 4;
-
-/// Numbers that look random (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-}
 
 fn options() -> Options {
     Options { size: 1, max_size: 8 << 20, max_participants: 40, patience_ms: 10, ..Options::default() }

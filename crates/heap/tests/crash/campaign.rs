@@ -1,5 +1,6 @@
 //! Deaths and pauses of one operation.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::case::{Case, not_waiting};
@@ -56,6 +57,30 @@ impl Tally {
         self.pauses += other.pauses;
         self.waited += other.waited;
     }
+}
+
+/// Runs processes, one after the other, to one of these points each, and kills them there. Those after the first die of what
+/// they find. The events of the last.
+pub fn kill_at(
+    points: &[usize],
+    path: &Path,
+    mut work: impl FnMut() -> Box<dyn FnMut() -> u8>,
+    tally: &mut Tally,
+) -> Result<usize, Failure> {
+    let mut events = 0;
+    for &n in points {
+        let mut tracee = Tracee::spawn(&path.to_string_lossy(), &mut work)?;
+        events = match tracee.run_to(Point::before(n))? {
+            Reached::Point => n,
+            Reached::End(events) => events,
+        };
+        tracee.kill()?;
+    }
+    match points {
+        [_] => tally.deaths += 1,
+        _ => tally.second += 1,
+    }
+    Ok(events)
 }
 
 /// Numbers that can be had again.

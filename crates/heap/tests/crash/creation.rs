@@ -5,12 +5,12 @@ use std::path::Path;
 use coheap_heap::segment::Code;
 use coheap_heap::{Heap, Result};
 
-use crate::campaign::{Dice, Extent, Tally, choose_states};
+use crate::campaign::{Dice, Extent, Tally, choose_states, kill_at};
 use crate::case::act;
 use crate::common::nothing_is_left;
 use crate::helper::{Answer, Helper};
 use crate::setting::{Action, Setting, look};
-use crate::tracee::{Failure, Point, Reached, Tracee, wrong};
+use crate::tracee::{Failure, wrong};
 
 /// What the output calls it.
 pub const NAMES: [&str; 2] = ["create", "create, to persist"];
@@ -65,20 +65,7 @@ fn come(setting: &Setting) -> Answer {
 /// Runs one or two creators to these points, kills them, and looks. The events of the last.
 fn deaths(setting: &Setting, points: &[usize], tally: &mut Tally) -> std::result::Result<usize, Failure> {
     setting.remove();
-    let path = setting.path();
-    let mut events = 0;
-    for &n in points {
-        let mut tracee = Tracee::spawn(&path.to_string_lossy(), || act(|| create(setting)))?;
-        events = match tracee.run_to(Point::before(n))? {
-            Reached::Point => n,
-            Reached::End(events) => events,
-        };
-        tracee.kill()?;
-    }
-    match points {
-        [_] => tally.deaths += 1,
-        _ => tally.second += 1,
-    }
+    let events = kill_at(points, &setting.path(), || act(|| create(setting)), tally)?;
     let answer = Helper::spawn(|_| come(setting)).or_else(|error| wrong(error.to_string()))?.answer();
     match answer.or_else(|what| wrong(format!("killed before events {points:?}: {what}")))?.as_str() {
         "before" => tally.before += 1,

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering::SeqCst;
 use coheap_heap::segment::word::{FIRST_VERSION, RENUMBERED_ABOVE};
 use coheap_heap::{Channel, Data, Heap, Result};
 
-use crate::campaign::{Dice, Extent, Tally};
+use crate::campaign::{Dice, Extent, Tally, kill_at};
 use crate::case::{act, ask};
 use crate::common::nothing_is_left;
 use crate::operations::{arrive, hold};
 use crate::setting::{Setting, look};
-use crate::tracee::{Failure, Point, Reached, Tracee, wrong};
+use crate::tracee::{Failure, wrong};
 
 /// What the output calls it.
 pub const NAME: &str = "open, which renumbers";
@@ -69,19 +69,7 @@ fn deaths(
     tally: &mut Tally,
 ) -> std::result::Result<usize, Failure> {
     setting.place(image).or_else(|error| wrong(error.to_string()))?;
-    let mut events = 0;
-    for &n in points {
-        let mut tracee = Tracee::spawn(&setting.path().to_string_lossy(), || act(|| arrive(setting)))?;
-        events = match tracee.run_to(Point::before(n))? {
-            Reached::Point => n,
-            Reached::End(events) => events,
-        };
-        tracee.kill()?;
-    }
-    match points {
-        [_] => tally.deaths += 1,
-        _ => tally.second += 1,
-    }
+    let events = kill_at(points, &setting.path(), || act(|| arrive(setting)), tally)?;
     let found = ask(|| come(setting)).or_else(|failure| match failure {
         Failure::Wrong(what) => wrong(format!("killed before events {points:?}: {what}")),
         other => Err(other),

@@ -12,8 +12,9 @@ use coheap_heap::txn::{self, Ctx, Guard, TxnOptions};
 use coheap_heap::{Code, Data, Deaths, Heap, Options};
 
 use crate::common::nothing_is_left;
+use crate::dice::Dice;
 use crate::worker::start;
-use crate::world::{Dice, Name, World};
+use crate::world::{Name, World};
 
 /// A role's word, of a process that never was: row 200 in its ninth generation.
 const NOBODY: u64 = 1 << 63 | 9 << 8 | 200;

@@ -8,6 +8,8 @@ mod by_hand;
 mod clock;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/dice.rs"]
+mod dice;
 mod floor;
 mod storm;
 mod verdict;

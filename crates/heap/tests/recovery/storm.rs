@@ -14,10 +14,11 @@ use coheap_heap::{Heap, Options, Stats};
 
 use crate::book::{self, Book, Entry};
 use crate::common::nothing_is_left;
+use crate::dice::Dice;
 use crate::floor::garbage;
 use crate::verdict::{Evidence, Verdict};
 use crate::weather::{Folder, PATIENCE, Report, Weather};
-use crate::world::{Actor, Dice, Name, World};
+use crate::world::{Actor, Name, World};
 
 /// Workers at a time.
 const PROCESSES: usize = 8;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::book;
 use crate::clock::now;
+use crate::dice::Dice;
 use crate::worker::start;
-use crate::world::Dice;
 
 /// Who makes no step for so long hangs. Counted in naps, so that the time while all of them are stopped is none.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -9,7 +9,8 @@ use coheap_heap::{Heap, Options, Result};
 
 use crate::book::{Book, Entry};
 use crate::clock::{Busy, now};
-use crate::world::{Actor, Dice, World};
+use crate::dice::Dice;
+use crate::world::{Actor, World};
 
 const HEAP: &str = "COHEAP_STORM_HEAP";
 /// Number and seed.

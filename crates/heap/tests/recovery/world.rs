@@ -9,6 +9,7 @@ use coheap_history::{Operation, Step};
 
 use crate::book::{Book, Entry};
 use crate::clock::now;
+use crate::dice::Dice;
 
 /// Accounts, each with this at the start.
 const ACCOUNTS: u32 = 12;
@@ -48,18 +49,6 @@ impl Name {
 impl Drop for Name {
     fn drop(&mut self) {
         let _ = Heap::unlink(&self.0, None);
-    }
-}
-
-/// A small pseudo-random sequence (xorshift).
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn roll(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
     }
 }
 

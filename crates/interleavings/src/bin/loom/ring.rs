@@ -73,7 +73,10 @@ fn channel(ctx: &mut Ctx, capacity: u64) -> Channel {
     Channel::open(ctx, "c", Some(capacity), false).expect("room for a channel")
 }
 
-fn put_beside_take() {
+/// One puts while another takes one message: what that one got, and a third who sees what is left.
+fn beside_a_taker(
+    mut put: impl FnMut(&mut Ctx, &Channel) + 'static,
+) -> (Option<u64>, impl FnMut() -> Option<u64>) {
     let segment = heap(3);
     let (mut a, mut b, mut c) = (join(&segment), join(&segment), join(&segment));
     let channel = channel(&mut a, 2);
@@ -82,35 +85,29 @@ fn put_beside_take() {
         &segment,
         vec![
             thread(move || {
-                assert!(put(&mut a, &to, 7));
+                put(&mut a, &to);
                 None
             }),
             thread(move || take(&mut b, &from)),
         ],
     )[1];
-    let left = take(&mut c, &channel);
+    (taken, move || take(&mut c, &channel))
+}
+
+fn put_beside_take() {
+    let (taken, mut take) = beside_a_taker(|ctx, channel| assert!(put(ctx, channel, 7)));
+    let left = take();
     assert_eq!(taken.or(left), Some(7), "a message is lost");
     assert!(taken.is_none() || left.is_none(), "a message is taken twice");
 }
 
 fn put_two_beside_take() {
-    let segment = heap(3);
-    let (mut a, mut b, mut c) = (join(&segment), join(&segment), join(&segment));
-    let channel = channel(&mut a, 2);
-    let (to, from) = (channel.clone(), channel.clone());
-    let taken = together(
-        &segment,
-        vec![
-            thread(move || {
-                let both = [Cell::number(1.0), Cell::number(2.0)];
-                assert_eq!(to.put_many(&mut a, &both).expect("a channel that is sound"), 2);
-                None
-            }),
-            thread(move || take(&mut b, &from)),
-        ],
-    )[1];
+    let (taken, mut take) = beside_a_taker(|ctx, channel| {
+        let both = [Cell::number(1.0), Cell::number(2.0)];
+        assert_eq!(channel.put_many(ctx, &both).expect("a channel that is sound"), 2);
+    });
     assert!(taken.is_none_or(|n| n == 1), "the second message is taken before the first");
-    let left = [take(&mut c, &channel), take(&mut c, &channel)];
+    let left = [take(), take()];
     assert_eq!(left, if taken.is_none() { [Some(1), Some(2)] } else { [Some(2), None] });
 }
 
