@@ -1,5 +1,6 @@
 // Bytes of a heap: the same kind over shared memory, not copied.
 import test from 'ava'
+import { runInNewContext } from 'node:vm'
 import { Heap, isShared, snapshot } from '../dist/index.js'
 
 const heap = Heap.create()
@@ -104,6 +105,15 @@ test("the language's Atomics work on shared typed arrays", (t) => {
   root.counter = new Int32Array(1)
   t.is(Atomics.add(root.counter, 0, 5), 0)
   t.is(root.counter[0], 5)
+})
+
+test('views of another context are stored as what they are', (t) => {
+  const [view, list] = runInNewContext('[new DataView(new ArrayBuffer(8), 2), new Float64Array([1, 2])]')
+  root.foreign = [view, list]
+  t.is(root.foreign[0].byteLength, 6)
+  t.true(root.foreign[0] instanceof DataView)
+  t.deepEqual(root.foreign[1], new Float64Array([1, 2]))
+  root.foreign = null
 })
 
 test('resizable buffers are stored at their present length', (t) => {

@@ -127,7 +127,7 @@ test('toJSON, util.inspect and a way to be inspected of its own', (t) => {
   t.is(inspect(root.dated), 'Shared Dated { when: 5 }')
   t.is(inspect({ x: root.dated }, { depth: 0 }), '{ x: [Shared Dated] }')
   root.dated.me = root.dated
-  t.is(inspect(root.dated), 'Shared Dated { when: 5, me: [Circular] }')
+  t.is(inspect(root.dated), '<ref *1> Shared Dated { when: 5, me: [Circular *1] }')
   class Own {
     [inspect.custom]() {
       return `Own<${this.a}>`

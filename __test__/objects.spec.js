@@ -277,13 +277,43 @@ test('inspection marks what is shared', (t) => {
     inspect(o, { breakLength: Infinity }),
     "Shared { a: 1, list: Shared [ 1, 2 ], map: SharedMap(1) { 'k' => Shared { v: 1 } }, set: SharedSet(1) { 1 } }",
   )
-  o.self = o
-  t.regex(inspect(o), /self: \[Circular\]/)
   t.is(
     inspect(fresh({ a: { b: { c: { d: 1 } } } })).replace(/\s+/g, ' '),
     'Shared { a: Shared { b: Shared { c: [Shared] } } }',
   )
   t.is(inspect(fresh([1, , 3])), 'Shared [ 1, <1 empty item>, 3 ]')
+})
+
+test('inspection numbers what is circular as it does for plain objects', (t) => {
+  const graph = (live) => {
+    const o = live({ a: {}, list: [1], map: new Map([['k', {}]]), set: new Set() })
+    o.a.up = o
+    o.list.push(o.list, o.a)
+    o.map.get('k').map = o.map
+    o.set.add(o.set).add(o.list)
+    return o
+  }
+  const marks = (text) =>
+    text
+      .replace(/Shared /g, '')
+      .replace(/Shared(?=Map|Set)/g, '')
+      .replace(/\s+/g, ' ')
+  for (const depth of [0, 1, 2, 5]) {
+    const options = { depth }
+    const plain = marks(
+      inspect(
+        graph((o) => o),
+        options,
+      ),
+    )
+    const live = marks(inspect(graph(fresh), options))
+    t.is(live, plain.replace(/\[(?:Object|Array)\]/g, '[Shared]').replace(/\[(Map|Set)\]/g, '[$1]'), `depth ${depth}`)
+  }
+  const [one, two] = [fresh({}), fresh({})]
+  one.self = one
+  two.self = two
+  t.is(inspect(two), '<ref *1> Shared { self: [Circular *1] }', 'each printing counts from 1')
+  t.true(inspect(one, { colors: true }).startsWith('\x1b[36m<ref *1>\x1b[39m Shared {'))
 })
 
 test('a Proxy of the user may store and read other things while it is read', (t) => {

@@ -25,8 +25,13 @@ const custom = Symbol.for('nodejs.util.inspect.custom')
 
 /** What is being shown further out: a live object that comes again is circular. */
 const open: object[] = []
+/** Those of them that have come again, in that order: the numbers of their references, as Node.js gives them. */
+const again: object[] = []
 
-/** `name {…}`, or what is to be shown in its place. */
+/**
+ * `name {…}`, or what is to be shown in its place.
+ * @param before stands before the text that `inspect` gives for what `make` gives
+ */
 export function shown(
   t: Pick<Target, 'self'>,
   name: string,
@@ -34,20 +39,28 @@ export function shown(
   options: Options,
   make: () => unknown,
   inspect: unknown,
+  before = `${name} `,
 ): string {
-  if (open.includes(t.self)) return special('[Circular]', options)
+  const { self } = t
+  if (open.includes(self)) {
+    if (!again.includes(self)) again.push(self)
+    return special(`[Circular *${again.indexOf(self) + 1}]`, options)
+  }
   if (depth < 0) return special(`[${name}]`, options)
-  open.push(t.self)
+  open.push(self)
   try {
     // what is inside is shown as what it is, even where Proxies are to be shown as such
     const inner = { ...options, depth, showProxy: false }
-    return `${name} ${(inspect as Inspect)(make(), inner)}`
+    const text = before + (inspect as Inspect)(make(), inner)
+    const number = again.indexOf(self) + 1
+    return number === 0 ? text : `${special(`<ref *${number}>`, options)} ${text}`
   } catch (error) {
     if (error instanceof CoheapError && error.code === 'ERR_COHEAP_DESTROYED') return special('[destroyed]', options)
     if (error instanceof CoheapError && error.code === 'ERR_COHEAP_CLOSED') return special('[closed]', options)
     throw error
   } finally {
     open.pop()
+    if (open.length === 0) again.length = 0
   }
 }
 
@@ -108,7 +121,7 @@ export function inspectMap(t: CollectionTarget, depth: number, options: Options,
     for (const cursor = new Cursor(t, 2, true); cursor.next();) map.set(cursor.key, cursor.value)
     return map
   }
-  return renamed(shown(t, 'Shared', depth, options, make, inspect), 'Map')
+  return shown(t, 'SharedMap', depth, options, make, inspect, 'Shared')
 }
 
 /** `SharedSet(2) { … }` */
@@ -118,11 +131,5 @@ export function inspectSet(t: CollectionTarget, depth: number, options: Options,
     for (const cursor = new Cursor(t, 1, true); cursor.next();) set.add(cursor.key)
     return set
   }
-  return renamed(shown(t, 'Shared', depth, options, make, inspect), 'Set')
-}
-
-/** `Shared Map(2) {` to `SharedMap(2) {`, `[Shared]` to `[SharedMap]`. */
-function renamed(text: string, kind: string): string {
-  if (text.startsWith(`Shared ${kind}`)) return `Shared${text.slice(7)}`
-  return text.replace('[Shared]', `[Shared${kind}]`)
+  return shown(t, 'SharedSet', depth, options, make, inspect, 'Shared')
 }

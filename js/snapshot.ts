@@ -1,6 +1,7 @@
 /**
  * {@link snapshot}: a deep plain copy.
  */
+import { types } from 'node:util'
 import { ClassInfo, registeredAt } from './classes.js'
 import type { SharedMap } from './map.js'
 import type { SharedSet } from './set.js'
@@ -70,8 +71,8 @@ function firstHeap(root: object): Attachment | undefined {
 }
 
 function membersOf(value: object): Iterable<unknown> {
-  if (value instanceof Map) return [...(value.keys() as Iterable<unknown>), ...(value.values() as Iterable<unknown>)]
-  if (value instanceof Set) return value
+  if (types.isMap(value)) return [...(value.keys() as Iterable<unknown>), ...(value.values() as Iterable<unknown>)]
+  if (types.isSet(value)) return value
   return isContainer(value) ? Reflect.ownKeys(value).map((key) => (value as Record<string | symbol, unknown>)[key]) : []
 }
 
@@ -115,12 +116,12 @@ class Copier {
     const target = targetOf(value)
     if (target !== undefined) return ofLive(target) as object
     if (ArrayBuffer.isView(value)) return ofBytes(value)
-    if (value instanceof Map) {
+    if (types.isMap(value)) {
       const map = new Map()
       this.todo.push(() => value.forEach((v, k) => map.set(this.one(k), this.one(v))))
       return map
     }
-    if (value instanceof Set) {
+    if (types.isSet(value)) {
       const set = new Set()
       this.todo.push(() => value.forEach((v) => set.add(this.one(v))))
       return set

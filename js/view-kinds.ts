@@ -1,6 +1,8 @@
 /**
- * The kinds of views over bytes, by their number in the wire format and in the segment.
+ * The kinds of views over bytes, by their number in the wire format and in the segment. Whether something is bytes is never
+ * asked by `instanceof`: they may be of another context (`node:vm`, Jest), and what the native side makes always is.
  */
+import { types } from 'node:util'
 
 /** A typed array of any kind. */
 export type TypedArray =
@@ -90,7 +92,7 @@ export function classNameAt(proto: object, depth: number): string | undefined {
 
 /** The length of a view in its elements (bytes for a DataView). */
 export function lengthOf(view: ArrayBufferView): number {
-  return view instanceof DataView ? view.byteLength : (view as TypedArray).length
+  return types.isDataView(view) ? view.byteLength : (view as TypedArray).length
 }
 
 const keysOf = Uint8Array.prototype.keys
@@ -99,7 +101,7 @@ const keysOf = Uint8Array.prototype.keys
 export function hasBytes(view: ArrayBufferView): boolean {
   try {
     // each throws for such a view; a typed array's `length` and `byteOffset` would be 0
-    if (view instanceof DataView) return view.byteLength >= 0
+    if (types.isDataView(view)) return view.byteLength >= 0
     keysOf.call(view as Uint8Array)
     return true
   } catch {
@@ -119,7 +121,7 @@ export function kindOfClass(Class: unknown): number {
  * be damaged.
  */
 export function fits(kind: number, buffer: unknown, byteOffset: number, length: number): boolean {
-  if (!(buffer instanceof ArrayBuffer)) return false
+  if (!types.isArrayBuffer(buffer)) return false
   const element = (CLASSES[kind] as { BYTES_PER_ELEMENT?: number } | undefined)?.BYTES_PER_ELEMENT ?? 1
   return byteOffset % element === 0 && byteOffset + length * element <= buffer.byteLength
 }
