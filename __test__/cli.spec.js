@@ -1,22 +1,11 @@
 // The command `coheap`, run on real heaps.
 import test from 'ava'
-import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Heap } from '../dist/index.js'
+import { coheap } from './fixtures/command.js'
 import { puppet } from './fixtures/puppet.js'
-
-const program = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url))
-
-function coheap(...args) {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [program, ...args], (error, stdout, stderr) => {
-      resolve({ code: error?.code ?? 0, stdout, stderr })
-    })
-  })
-}
 
 const fresh = () => `cli-${randomBytes(6).toString('hex')}`
 
@@ -133,7 +122,6 @@ test('inspect keeps its lines short and its terminal safe, whatever is in the he
   const lines = stdout.split('\n')
   t.true(lines.every((line) => line.length < 1000))
   t.true(lines.length < 1000)
-  // eslint-disable-next-line no-control-regex
   t.notRegex(stdout.replaceAll('\n', ''), /[\0-\x1f\x7f-\x9f\u2028\u202e]/)
   for (const line of [
     `├─ "${'k'.repeat(200)}"… 5000 characters: 1`,

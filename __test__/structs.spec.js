@@ -1,31 +1,15 @@
 // Structs: instances with a fixed layout, whose fields are accessors on the prototype.
 import test from 'ava'
 import assert from 'node:assert'
-import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { inspect, promisify } from 'node:util'
+import { inspect } from 'node:util'
 import { Heap, isShared, register, retry, snapshot, struct } from '../dist/index.js'
+import { coheap } from './fixtures/command.js'
+import { EVERY_TYPE, INVALID, WRONG, forEachWrapped } from './fixtures/fields.js'
 import { puppet } from './fixtures/puppet.js'
 
 const FIELDS = { x: 'f64', y: 'f64', hits: 'i32', label: 'string', next: 'any' }
 const Point = struct('Point', FIELDS)
-const ALL = {
-  f64: 'f64',
-  f32: 'f32',
-  i8: 'i8',
-  u8: 'u8',
-  i16: 'i16',
-  u16: 'u16',
-  i32: 'i32',
-  u32: 'u32',
-  bool: 'bool',
-  i64: 'i64',
-  u64: 'u64',
-  string: 'string',
-  any: 'any',
-}
-const All = struct('All', ALL)
-const INVALID = { code: 'ERR_COHEAP_INVALID_ARGUMENT' }
+const All = struct('All', EVERY_TYPE)
 
 const heap = Heap.create()
 test.after.always(() => heap.close())
@@ -36,7 +20,7 @@ test('absent fields are 0, false, the empty string or undefined, before sharing 
   const local = new All()
   for (const all of [local, heap.share(local)]) {
     t.true(all instanceof All)
-    for (const key of Object.keys(ALL)) {
+    for (const key of Object.keys(EVERY_TYPE)) {
       const zero = { bool: false, i64: 0n, u64: 0n, string: '', any: undefined }
       t.is(all[key], key in zero ? zero[key] : 0, key)
     }
@@ -87,30 +71,13 @@ test('an instance is live, in every place, with an identity, cycles and methods 
 })
 
 test('numbers and bigints wrap as typed arrays do, a wrong kind of value is refused by struct and field', (t) => {
-  const arrays = { f32: Float32Array, i8: Int8Array, u8: Uint8Array, i16: Int16Array, u16: Uint16Array }
-  Object.assign(arrays, {
-    i32: Int32Array,
-    u32: Uint32Array,
-    f64: Float64Array,
-    i64: BigInt64Array,
-    u64: BigUint64Array,
-  })
-  const numbers = [0, -0, 1.9, -1.9, 127, 128, 255, 256, -129, 32768, 65536, 2 ** 31, 2 ** 32, -(2 ** 31) - 1]
-  numbers.push(2 ** 53, 2 ** 64, 1e300, NaN, Infinity, -Infinity, 0.1)
-  const bigints = [0n, -1n, 2n ** 63n, 2n ** 63n - 1n, 2n ** 64n, -(2n ** 63n) - 1n, 10n ** 30n]
   for (const all of [new All(), heap.share(new All())]) {
-    for (const [key, Type] of Object.entries(arrays)) {
-      const one = new Type(1)
-      for (const value of key.endsWith('64') && key !== 'f64' ? bigints : numbers) {
-        one[0] = value
-        all[key] = value
-        // integers have no -0 in a typed array, nor here
-        t.is(all[key], one[0], `${key} ${value}`)
-        t.is(new All({ [key]: value })[key], one[0])
-      }
-    }
-    const wrong = { f64: '1', u8: 1n, bool: 1, i64: 1, u64: null, string: undefined, f32: true, i32: {} }
-    for (const [key, value] of Object.entries(wrong)) {
+    forEachWrapped((key, value, wrapped) => {
+      all[key] = value
+      t.is(all[key], wrapped, `${key} ${value}`)
+      t.is(new All({ [key]: value })[key], wrapped)
+    })
+    for (const [key, value] of WRONG) {
       const before = all[key]
       const error = t.throws(() => (all[key] = value), INVALID)
       t.regex(error.message, new RegExp(`field ${key} of a All`))
@@ -444,8 +411,7 @@ test('a reader never sees half of what a transaction writes', async (t) => {
 
 test('the command line shows the fields of structs that it does not know', async (t) => {
   root.shown = new Point({ x: 1, next: Object.freeze(new Point({ label: 'in ice' })) })
-  const cli = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url))
-  const run = async (...args) => (await promisify(execFile)(process.execPath, [cli, ...args])).stdout
+  const run = async (...args) => (await coheap(...args)).stdout
   const all = await run('inspect', heap.name, 'shown')
   t.regex(all, /shown: Point, 5 keys/)
   t.regex(all, /├─ x: 1\n/)
