@@ -245,7 +245,8 @@ export async function transactionAsync<T>(
           a.done()
         }, limits)
       }
-      for (let pause = 1; ; pause = Math.min(2 * pause, 16)) {
+      // at most 8 ms: whoever is in the way may have died meanwhile
+      for (let pause = 1; ; pause = Math.min(2 * pause, 8)) {
         a.check()
         a.port.txRestart(tx)
         if (a.state[0] !== Status.AGAIN) break

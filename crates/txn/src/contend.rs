@@ -39,8 +39,9 @@ pub(crate) mod flag {
 pub(crate) const DRAWN: u64 = 1;
 /// How long to look at a word before sleeping.
 pub(crate) const SPIN: Duration = Duration::from_micros(25);
-/// A sleep between processes is never longer: a ring can be lost with its ringer.
-const NAP: Duration = Duration::from_millis(50);
+/// A sleep for a word that somebody has is never longer: it can die meanwhile, and a ring can be lost with its ringer.
+/// Each time that the waiter wakes it asks whether the owner lives.
+const PROBE: Duration = Duration::from_millis(2);
 /// The first and the longest nap for a word with C = 1, which cannot carry the waiters bit.
 const SHORT_NAP: Duration = Duration::from_micros(50);
 const LONG_NAP: Duration = Duration::from_millis(1);
@@ -237,7 +238,7 @@ impl Wait {
         let _ = word.compare_exchange(seen.0, seen.with_waiters(true).0, AcqRel, Relaxed);
         let now = Word(word.load(Acquire));
         if unchanged() && now.waiters() && !now.changing() {
-            segment.sleep(me, LANE_SYNC, bell, most.min(NAP));
+            segment.sleep(me, LANE_SYNC, bell, most.min(PROBE));
         }
         segment.waiters_remove(at, me);
     }
@@ -263,7 +264,7 @@ impl Wait {
                     return Ok(());
                 }
                 // somebody else is at it, who may be slow
-                self.pause(core, place, holder, own, NAP);
+                self.pause(core, place, holder, own, PROBE);
                 return Ok(());
             }
             // Read between two looks at word and status, which must not move. Twice, a nap apart: the next intent
@@ -278,7 +279,7 @@ impl Wait {
                 self.suspicious = 0;
             }
         }
-        self.pause(core, place, holder, own, NAP);
+        self.pause(core, place, holder, own, PROBE);
         Ok(())
     }
 }

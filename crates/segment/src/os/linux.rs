@@ -1,9 +1,11 @@
 //! Linux: objects in `/dev/shm` or on a tmpfs of one's own, open-file-description locks, shared futexes.
 //!
 //! The locks are byte locks of the object itself, far above its size: containers that share `/dev/shm` and
-//! nothing else agree about them. They belong to the one descriptor of this [`Object`], opened O_CLOEXEC, so
+//! nothing else agree about them. They belong to one descriptor of this [`Object`], opened O_CLOEXEC, so
 //! the kernel releases them when the last thread of the process is gone and no child keeps them alive. Between
-//! two objects of one process they exclude as they do between processes.
+//! two objects of one process they exclude as they do between processes. Nothing is mapped by that descriptor: a
+//! mapping keeps its file open, and so its locks, as long as somebody looks at the memory of a dead process (a
+//! reader of its `/proc` files, say, who sleeps).
 //!
 //! In the system's place the `shared_memory` crate makes the mapping. It does not hand out its descriptor, so
 //! the object is opened by name as well, and a nonce proves that both are the same (see `named`).
@@ -41,14 +43,17 @@ enum Mapping {
 /// See [`Os`].
 pub(crate) struct Object {
     mapping: Mapping,
-    file: Arc<File>,
+    /// What is mapped, read and allocated.
+    file: File,
+    /// The same object, opened once more: has the locks, and is not mapped.
+    locks: Arc<File>,
     path: PathBuf,
     identity: (u64, u64),
     /// On a tmpfs every byte that is not allocated can be SIGBUS.
     tmpfs: bool,
 }
 
-/// The gate, opened when dropped. It shares the object's one descriptor: who leaves while the process has no
+/// The gate, opened when dropped. It shares the object's descriptor: who leaves while the process has no
 /// descriptor to spare can still shut it.
 pub(crate) struct Gate(Arc<File>);
 
@@ -126,7 +131,20 @@ impl Object {
         }
     }
 
-    fn new(file: File, path: PathBuf, mapping: Mapping) -> Result<Object> {
+    /// Of an object that was opened by its path. `None`: the path no longer leads there.
+    fn named(file: File, path: PathBuf, mapping: Mapping) -> Result<Option<Object>> {
+        const WHAT: &str = "the heap's object cannot be opened again";
+        let locks = match Object::open(&path, 0, 0) {
+            Ok(locks) => locks,
+            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
+            Err(e) => return Err(refused(WHAT, &e)),
+        };
+        let about = locks.metadata().map_err(|e| refused(WHAT, &e))?;
+        let object = Object::new(file, locks, path, mapping)?;
+        Ok((object.identity == (about.dev(), about.ino())).then_some(object))
+    }
+
+    fn new(file: File, locks: File, path: PathBuf, mapping: Mapping) -> Result<Object> {
         let about = file.metadata().map_err(|e| refused("the heap's object cannot be looked at", &e))?;
         // SAFETY: all-zero is a value of this plain struct, and fstatfs fills it.
         let tmpfs = unsafe {
@@ -135,7 +153,7 @@ impl Object {
                 && system.f_type as u64 == libc::TMPFS_MAGIC as u64
         };
         let identity = (about.dev(), about.ino());
-        Ok(Object { mapping, file: Arc::new(file), path, identity, tmpfs })
+        Ok(Object { mapping, file, locks: Arc::new(locks), path, identity, tmpfs })
     }
 
     /// Owner, type, mode and links of the descriptor. `None`: its name has just been removed.
@@ -165,7 +183,7 @@ impl Object {
 
     /// Another open file description, of this process or another, has a lock in the range.
     fn is_locked(&self, at: u64, len: u64) -> bool {
-        match lock(&self.file, libc::F_OFD_GETLK, libc::F_WRLCK, at, len) {
+        match lock(&self.locks, libc::F_OFD_GETLK, libc::F_WRLCK, at, len) {
             Ok(lock) => lock.l_type != libc::F_UNLCK as libc::c_short,
             // cannot happen to a descriptor that is open; if it did, nobody may be declared dead
             Err(_) => true,
@@ -182,18 +200,22 @@ impl Os for Object {
 
     fn create_excl(dir: Option<&Path>, name: &str, size: u64) -> Result<Object> {
         const WHAT: &str = "the heap's object cannot be created";
+        // whoever wants it looks again
+        let changes_hands = || Error::new(Code::Exists, "the name changes hands");
         check_size(size)?;
         let path = path_of(dir, name);
         if dir.is_some() {
             let file =
                 Object::open(&path, libc::O_CREAT | libc::O_EXCL, 0o600).map_err(|e| refused(WHAT, &e))?;
-            let mut object = Object::new(file, path, Mapping::None)?;
-            let made =
-                object.file.set_len(size).map_err(|e| refused(WHAT, &e)).and_then(|()| object.map_rw());
+            let made = file
+                .set_len(size)
+                .map_err(|e| refused(WHAT, &e))
+                .and_then(|()| Object::named(file, path.clone(), Mapping::None))
+                .and_then(|object| object.map(|mut object| object.map_rw().map(|()| object)).transpose());
             return match made {
-                Ok(()) => Ok(object),
+                Ok(object) => object.ok_or_else(changes_hands),
                 Err(error) => {
-                    let _ = object.unlink();
+                    let _ = std::fs::remove_file(&path);
                     Err(error)
                 }
             };
@@ -210,28 +232,26 @@ impl Os for Object {
                 _ => Error::new(Code::OutOfMemory, WHAT),
             })?;
         // a failure up to here removes the object again: the mapping is its owner
-        let file = match Object::open(&path, 0, 0) {
-            Ok(file) => file,
-            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {
-                // Removed by its name meanwhile: whoever wants it looks again. What has the name next is not ours.
-                mapping.set_owner(false);
-                return Err(Error::new(Code::Exists, "the name changes hands"));
-            }
+        let object = match Object::open(&path, 0, 0) {
+            Ok(file) => Object::named(file, path, Mapping::None)?,
+            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => None,
             Err(e) => return Err(refused(WHAT, &e)),
         };
+        // if the name has been removed meanwhile, what has it next is not ours
         mapping.set_owner(false);
-        Object::new(file, path, Mapping::Named(mapping))
+        let object = object.ok_or_else(changes_hands)?;
+        Ok(Object { mapping: Mapping::Named(mapping), ..object })
     }
 
     fn open_checked(dir: Option<&Path>, name: &str) -> Result<Object> {
         let path = path_of(dir, name);
-        // twice: between opening and looking the name can be taken over by a new heap
+        // more than once: between opening and looking the name can be taken over by a new heap
         for _ in 0..100 {
             let file = Object::open(&path, 0, 0).map_err(|e| match e.raw_os_error() {
                 Some(libc::ENOENT) => Error::new(Code::NotFound, "there is no heap of this name"),
                 _ => refused("the heap cannot be opened", &e),
             })?;
-            let object = Object::new(file, path.clone(), Mapping::None)?;
+            let Some(object) = Object::named(file, path.clone(), Mapping::None)? else { continue };
             if object.check()?.is_some() {
                 return Ok(object);
             }
@@ -250,7 +270,9 @@ impl Os for Object {
             File::from_raw_fd(fd)
         };
         file.set_len(size).map_err(|e| refused("cannot make an anonymous segment", &e))?;
-        let mut object = Object::new(file, PathBuf::new(), Mapping::None)?;
+        // no other process can see it, so nobody asks for its locks
+        let locks = file.try_clone().map_err(|e| refused("cannot make an anonymous segment", &e))?;
+        let mut object = Object::new(file, locks, PathBuf::new(), Mapping::None)?;
         object.map_rw()?;
         Ok(object)
     }
@@ -267,8 +289,8 @@ impl Os for Object {
 
     fn gate(&self) -> Result<Gate> {
         const WHAT: &str = "the heap's object cannot be locked";
-        lock(&self.file, libc::F_OFD_SETLKW, libc::F_WRLCK, LOCK_GATE, 1).map_err(|e| refused(WHAT, &e))?;
-        Ok(Gate(self.file.clone()))
+        lock(&self.locks, libc::F_OFD_SETLKW, libc::F_WRLCK, LOCK_GATE, 1).map_err(|e| refused(WHAT, &e))?;
+        Ok(Gate(self.locks.clone()))
     }
 
     fn identity(&self) -> (u64, u64) {
@@ -369,7 +391,7 @@ impl Os for Object {
     }
 
     fn lock_row(&self, row: u8) -> Result<bool> {
-        match lock(&self.file, libc::F_OFD_SETLK, libc::F_WRLCK, LOCK_BASE + row as u64, 1) {
+        match lock(&self.locks, libc::F_OFD_SETLK, libc::F_WRLCK, LOCK_BASE + row as u64, 1) {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
             Err(error) => Err(refused("the heap's object cannot be locked", &error)),
@@ -378,7 +400,7 @@ impl Os for Object {
 
     fn unlock_row(&self, row: u8) {
         // As for the gate: a single byte, it cannot fail.
-        let _ = lock(&self.file, libc::F_OFD_SETLK, libc::F_UNLCK, LOCK_BASE + row as u64, 1);
+        let _ = lock(&self.locks, libc::F_OFD_SETLK, libc::F_UNLCK, LOCK_BASE + row as u64, 1);
     }
 
     fn row_is_locked(&self, row: u8) -> bool {
@@ -446,5 +468,31 @@ impl Os for Object {
             return Err(refused("the system gives no random numbers", &io::Error::last_os_error()));
         }
         Ok(u64::from_le_bytes(bits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::replace;
+
+    #[test]
+    fn locks_go_with_the_descriptors_of_a_process_even_if_its_memory_stays() {
+        let name = format!("locks-{}", std::process::id());
+        let folder = Path::new(PLACE).join(&name);
+        std::fs::create_dir(&folder).unwrap();
+        for dir in [None, Some(folder.as_path())] {
+            let mut sut = Object::create_excl(dir, &name, 1 << 16).unwrap();
+            assert!(sut.lock_row(3).unwrap());
+            let other = Object::open_checked(dir, &name).unwrap();
+            assert!(other.row_is_locked(3));
+            // what is left of a process whose memory is still being looked at: mappings, and no descriptor
+            let mapped = (replace(&mut sut.mapping, Mapping::None), sut.map_ro(0, 1 << 16).unwrap());
+            drop(sut);
+            assert!(!other.row_is_locked(3));
+            drop(mapped);
+            other.unlink().unwrap();
+        }
+        std::fs::remove_dir(&folder).unwrap();
     }
 }
