@@ -67,3 +67,31 @@ test('messages that were taken and dropped leave nothing behind but what only th
   t.true(heap.stats().used <= used + 100_000)
   heap.close()
 })
+
+test('objects far into a heap are read as those at its beginning are', (t) => {
+  const MiB = 2 ** 20
+  const heap = Heap.create(undefined, { maxSize: '512MiB' })
+  const { root } = heap
+  // what is read without crossing is seen through a window that grows: 32 MiB, 256 MiB, all of it
+  const places = [0, 32 * MiB, 256 * MiB].map((from, i) => {
+    if (from > 0) heap.alloc(Uint8Array, from)
+    // what is free before that is used first
+    for (;;) {
+      root[`many${i}`] = Array.from({ length: 1000 }, () => ({ i, text: 'a text of a block' }))
+      const one = root[`many${i}`][999]
+      if (heap.ref(one).at < from) continue
+      root[`list${i}`] = [one, i, 0.5]
+      return { list: root[`list${i}`], one }
+    }
+  })
+  for (let round = 0; round < 3; round++) {
+    places.forEach(({ list, one }, i) => {
+      t.is(one.i, i + round)
+      t.is(one.text, 'a text of a block')
+      t.is(list[0], one)
+      t.deepEqual([list.at(1), list[2], list.length], [i, 0.5, 3])
+      one.i++
+    })
+  }
+  heap.close()
+})

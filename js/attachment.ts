@@ -21,13 +21,16 @@ import { tagName, targetOf, tie, type Target } from './target.js'
 import { fits, kindName, makeView } from './view-kinds.js'
 import { Waits } from './waiting.js'
 
+/** The bytes of a slab: all blocks but the largest lie in one. */
+const SLAB = 65536
 /** The bytes of a window but the last one's. */
-const WINDOW = 2 ** 32 - 65536
+const WINDOW = 2 ** 32 - SLAB
 
-/** A piece of the segment, read-only: both views are of the same bytes. */
+/** A piece of the segment, read-only: both views are of the same bytes. A longer one may take its place. */
 export interface Window {
   readonly u32: Uint32Array
   readonly f64: Float64Array
+  readonly bytes: number
 }
 
 /** The version lines of Node.js on which reading without crossing is proved, on x64. */
@@ -562,14 +565,20 @@ export class Attachment {
     else target.mark = -1
   }
 
-  /** The window that an offset lies in. */
+  /** The window that an offset lies in, as far as the end of its slab: an object's identity ends there at the latest. */
   window(at: number): Window {
+    const inside = at % WINDOW
+    return this.windowTo(at, inside - (inside % SLAB) + SLAB)
+  }
+
+  /** The window that an offset lies in, as far as `end` at least. */
+  private windowTo(at: number, end: number): Window {
     const index = Math.floor(at / WINDOW)
     let window = this.windows[index]
-    if (window === undefined) {
-      const buffer = this.port.window(index)
+    if (window === undefined || window.bytes < end) {
+      const buffer = this.port.window(index, end)
       this.done()
-      window = { u32: new Uint32Array(buffer), f64: new Float64Array(buffer) }
+      window = { u32: new Uint32Array(buffer), f64: new Float64Array(buffer), bytes: buffer.byteLength }
       this.windows[index] = window
     }
     return window
@@ -589,7 +598,8 @@ export class Attachment {
    */
   blockWindow(at: number, bytes: number): Window | undefined {
     if (at % 16 !== 0 || !this.holds(at + bytes)) return undefined
-    return (at % WINDOW) + bytes <= WINDOW ? this.window(at) : undefined
+    const end = (at % WINDOW) + bytes
+    return end <= WINDOW ? this.windowTo(at, end) : undefined
   }
 
   /** As {@link Attachment.shapeAt}, without asking: UNKNOWN if this thread has not met it. */

@@ -36,6 +36,14 @@ const ownSymbols = Object.getOwnPropertySymbols
 const shown = Object.prototype.propertyIsEnumerable
 const isFrozen = Object.isFrozen
 const isArray = Array.isArray
+const isProxy = types.isProxy
+/** So many elements are looked at before an array is written otherwise. */
+const MOST_FLAT = 16
+/** So many containers of a value are remembered in a list. */
+const EARLY = 16
+/** In the place of an object that there is not, or that must not be kept alive. */
+const nothing = {}
+const none: (string | symbol)[] = []
 /** An array longer than this is looked through by its keys: it may be sparse. */
 const LONG = 100_000
 
@@ -50,7 +58,8 @@ export class Encoder {
   private readonly frames: Frame[] = []
   private depth = 0
   private count = 0
-  private first: object | undefined
+  /** The containers by their numbers: the first few, which are sooner looked through than a Map is made. */
+  private readonly early = new Array<object>(EARLY).fill(nothing)
   private ids: Map<object, number> | undefined
   /** Content mode: the live members, and where each one stands. */
   private readonly references: object[] = []
@@ -76,10 +85,10 @@ export class Encoder {
   reset(): void {
     this.depth = 0
     this.count = 0
-    this.first = undefined
     this.ids = undefined
     if (!this.content) return
     this.likeKeys = undefined
+    if (this.references.length === 0) return
     this.references.length = 0
     this.places.length = 0
     this.referenceIds = undefined
@@ -147,29 +156,19 @@ export class Encoder {
   }
 
   private object(value: object): boolean {
-    if (!this.content && this.flat.write(value)) return false
-    const handle = this.hooks.handleOf(value, this.path)
-    if (handle !== 0) {
-      if (this.content) this.refer(value)
-      else this.writer.tag32(Wire.LIVE, handle)
-      return false
-    }
-    const proxy = types.isProxy(value)
+    const proxy = isProxy(value)
     if (proxy) {
+      if (this.live(value)) return false
       this.detach()
       if (isRevoked(value)) throw this.refuse('a revoked Proxy')
     }
-    if (isArray(value)) {
-      if (!isPlainArray(value)) {
-        const known = registeredAt(prototypeOf(value)!)
-        if (known instanceof CodecInfo) return this.coded(value, known)
-        throw this.refuse('an instance of a subclass of Array')
-      }
-      if (isFrozen(value)) return this.content ? this.array(value) : this.pack(Packed.ARRAY, value)
-      if (this.content) return this.refer(value)
-      return this.array(value)
-    }
+    // a live array is a Proxy
+    if (isArray(value)) return this.anyArray(value)
     const proto = prototypeOf(value)
+    if (!proxy) {
+      if (proto === Object.prototype && !this.content && isFrozen(value) && this.flat.write(value)) return false
+      if (this.live(value)) return false
+    }
     if (proto === Object.prototype || proto === null || classNameAt(proto, 1) === 'Object') {
       if (proto === null && types.isModuleNamespaceObject(value)) throw this.refuse('a module namespace')
       return this.record(value, proto === null ? NULL : PLAIN, proxy)
@@ -184,6 +183,57 @@ export class Encoder {
     return this.exotic(value, proto)
   }
 
+  /** Writes a reference if this is a live object. */
+  private live(value: object): boolean {
+    const handle = this.hooks.handleOf(value, this.path)
+    if (handle === 0) return false
+    if (this.content) this.refer(value)
+    else this.writer.tag32(Wire.LIVE, handle)
+    return true
+  }
+
+  private anyArray(value: readonly unknown[]): boolean {
+    if (!isPlainArray(value)) {
+      const known = registeredAt(prototypeOf(value)!)
+      if (known instanceof CodecInfo) return this.coded(value, known)
+      throw this.refuse('an instance of a subclass of Array')
+    }
+    if (!isFrozen(value)) return this.content ? this.refer(value) : this.array(value)
+    if (this.content) return this.array(value)
+    return this.flatArray(value) ? false : this.pack(Packed.ARRAY, value)
+  }
+
+  /** Writes a short frozen array with nothing but scalars in it, as {@link pack} does; false, and nothing is written, if it is none. */
+  private flatArray(value: readonly unknown[]): boolean {
+    const n = value.length
+    if (n > MOST_FLAT || isProxy(value) || ownKeys(value).length !== n || ownSymbols(value).length !== 0) return false
+    const w = this.writer
+    const start = w.pos
+    w.tag(Wire.PACKED)
+    w.u8v(Packed.ARRAY)
+    w.u32(0)
+    w.u32(0)
+    const from = w.pos
+    w.tag32(Wire.ARRAY, 0)
+    w.u32(n)
+    w.u32(n)
+    for (let i = 0; i < n; i++) {
+      const property = descriptor(value, i)
+      // an accessor has no value; what is not there has another property in its stead
+      const scalar: unknown = property?.value
+      if (typeof scalar === 'number') w.number(scalar)
+      else if (typeof scalar === 'string') w.string(scalar)
+      else if (typeof scalar === 'boolean') w.tag(scalar ? Wire.TRUE : Wire.FALSE)
+      else {
+        w.pos = start
+        return false
+      }
+    }
+    w.u32(0)
+    w.patch32(from - 4, w.pos - from)
+    return true
+  }
+
   /** A plain object or an instance, frozen or not. */
   private record(value: object, info: ClassInfo, proxy: boolean): boolean {
     if (isFrozen(value)) return this.content ? this.plain(value, info, proxy) : this.pack(Packed.OBJECT, value)
@@ -192,6 +242,11 @@ export class Encoder {
 
   /** Everything that is neither array nor plain object. */
   private exotic(value: object, proto: object): boolean {
+    if (ArrayBuffer.isView(value)) {
+      const kind = kindOf(value)
+      if (kind < 0) throw this.refuse(`an instance of a subclass of ${value.constructor.name}`)
+      return this.content ? this.refer(value) : this.bytesView(value, kind)
+    }
     if (types.isMap(value) && isOf(proto, Map, 2)) {
       if (this.content) return this.refer(value)
       if (this.back(value)) return false
@@ -213,12 +268,6 @@ export class Encoder {
     if (types.isDate(value) && isOf(proto, Date, 2)) {
       this.leaf(Packed.DATE, () => this.writer.number(Date.prototype.getTime.call(value)))
       return false
-    }
-    if (ArrayBuffer.isView(value)) {
-      const kind = kindOf(value)
-      if (kind < 0) throw this.refuse(`an instance of a subclass of ${value.constructor.name}`)
-      if (this.content) return this.refer(value)
-      return this.bytesView(value, kind)
     }
     if (types.isArrayBuffer(value) && isOf(proto, ArrayBuffer, 2)) {
       if (this.content) return this.refer(value)
@@ -327,12 +376,19 @@ export class Encoder {
     const length = value.length
     // Object.keys gives the present indices first, in order; their number tells how dense it is
     const keys: (string | symbol)[] = ownKeys(value)
-    let present = 0
-    while (present < keys.length && isIndex(keys[present] as string)) present++
-    const sparse = length > LONG && present < length / 2
-    const elements = sparse ? 0 : length
-    const extra = sparse ? keys : keys.slice(present)
-    this.addSymbols(value, ownSymbols(value), extra)
+    const symbols = ownSymbols(value)
+    let elements = length
+    let extra = none
+    // mostly it has its elements and nothing else
+    const plain = keys.length === length && (length === 0 || keys[length - 1] === String(length - 1))
+    if (!plain || symbols.length !== 0) {
+      let present = 0
+      while (present < keys.length && isIndex(keys[present] as string)) present++
+      const sparse = length > LONG && present < length / 2
+      if (sparse) elements = 0
+      extra = sparse ? keys : keys.slice(present)
+      this.addSymbols(value, symbols, extra)
+    }
     this.writer.tag32(Wire.ARRAY, this.number(value))
     this.writer.u32(length)
     this.writer.u32(elements)
@@ -368,7 +424,7 @@ export class Encoder {
       w.u8v(kind)
       w.u64(0)
       w.u64(bytes.length)
-      w.tag32(Wire.BUFFER, this.count++)
+      w.tag32(Wire.BUFFER, this.number(nothing))
       w.u64(bytes.length)
       w.raw(bytes)
       return false
@@ -482,14 +538,18 @@ export class Encoder {
 
   /** Writes a back reference if this container has been seen. */
   private back(value: object): boolean {
-    const id = value === this.first ? 0 : this.ids?.get(value)
+    const { early, count } = this
+    const n = count < EARLY ? count : EARLY
+    let id: number | undefined = 0
+    while (id < n && early[id] !== value) id++
+    if (id === n) id = this.ids?.get(value)
     if (id === undefined) return false
     this.writer.tag32(Wire.BACK, id)
     return true
   }
 
   private number(value: object): number {
-    if (this.count === 0) this.first = value
+    if (this.count < EARLY) this.early[this.count] = value
     else (this.ids ??= new Map()).set(value, this.count)
     return this.count++
   }
@@ -612,5 +672,3 @@ export class Encoder {
     return fail('ERR_COHEAP_UNSUPPORTED_TYPE', `${what} cannot be stored: ${this.path()}${further}`)
   }
 }
-
-const nothing = {}

@@ -99,8 +99,8 @@ export interface Port {
    * WIRE. An ordinary ArrayBuffer of V8's own: one that was replaced stays readable while TypeScript holds it.
    */
   staging(minBytes: number): ArrayBuffer
-  /** The read-only window number `index` (each 2^32 - 65536 bytes of the segment but the last). */
-  window(index: number): ArrayBuffer
+  /** The read-only window number `index` (each 2^32 - 65536 bytes of the segment but the last), as far as `end` at least. */
+  window(index: number, end: number): ArrayBuffer
   /** Bytes of the segment that are allocated, as the system confirms; it only grows. */
   committed(): number
   /** The message that belongs to the last ERROR. */

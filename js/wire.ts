@@ -237,7 +237,17 @@ export class Writer {
 
   bigint(x: bigint): void {
     const negative = x < 0n
-    let hex = (negative ? -x : x).toString(16)
+    const size = negative ? -x : x
+    if (size !== 0n && BigInt.asUintN(64, size) === size) {
+      this.need(14)
+      this.u8[this.pos] = Wire.BIGINT
+      this.u8[this.pos + 1] = negative ? 1 : 0
+      this.view.setUint32(this.pos + 2, 1, true)
+      this.view.setBigUint64(this.pos + 6, size, true)
+      this.pos += 14
+      return
+    }
+    let hex = size.toString(16)
     const limbs = x === 0n ? 0 : Math.ceil(hex.length / 16)
     this.need(6 + 8 * limbs)
     this.u8[this.pos] = Wire.BIGINT

@@ -33,9 +33,10 @@ fn staging(port: &mut Port, js: Js, [min]: [Value; 1]) -> Outcome {
     Ok(buffer)
 }
 
-fn window(port: &mut Port, js: Js, [index]: [Value; 1]) -> Outcome {
+fn window(port: &mut Port, js: Js, [index, end]: [Value; 2]) -> Outcome {
     let index = port.u32(js, index)?;
-    Ok(port.live()?.window(js, index as usize)?)
+    let end = port.u64(js, end)?;
+    Ok(port.live()?.window(js, index as usize, end)?)
 }
 
 fn committed(port: &mut Port, js: Js, []: [Value; 0]) -> Outcome {

@@ -43,8 +43,8 @@ pub struct Live {
     pub next_batch: u64,
     /// The live object that the last batch of one has put.
     pub last_put: Option<Cell>,
-    /// The read-only windows that were asked for, weak.
-    windows: Vec<(usize, Ref)>,
+    /// The read-only windows that were asked for, with their bytes; weak.
+    windows: Vec<(usize, u64, Ref)>,
 }
 
 /// An operation with its means to pin and to write. Hot ones implement this once and are compiled for each mode;
@@ -55,6 +55,11 @@ pub trait Call {
     /// One attempt.
     fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Self::Out>;
 }
+
+/// Bytes of a window at first: V8 begins to collect garbage when 64 MiB of such memory have come.
+const FIRST_WINDOW: u64 = 32 << 20;
+/// So many times as long is the next one.
+const WINDOW_GROWTH: u64 = 8;
 
 /// Room that is made in the handle table when an operation finds none.
 const MORE_HANDLES: usize = 64;
@@ -360,7 +365,7 @@ impl Live {
                     js.detach(buffer);
                 }
             });
-            for (_, window) in self.windows.drain(..) {
+            for (_, _, window) in self.windows.drain(..) {
                 js.delete_reference(window);
             }
         }
@@ -373,22 +378,32 @@ impl Live {
         if known { Ok(()) } else { Err(Error::about(Code::InvalidArgument, "no such handle", handle as u64)) }
     }
 
-    /// The read-only window number `index`, the same ArrayBuffer as long as it is in use. The segment stays
-    /// mapped as long as one of its windows is.
-    pub fn window(&mut self, js: Js, index: usize) -> Result<Value, Error> {
-        if let Some(at) = self.windows.iter().position(|&(i, _)| i == index) {
-            if let Some(alive) = js.dereference(self.windows[at].1) {
-                return Ok(alive);
+    /// The read-only window number `index`, as far as `end` at least: all of it only when it is asked for, because
+    /// V8 takes its bytes for memory that a collection of garbage could give back. The same ArrayBuffer as long as
+    /// it is in use and long enough. The segment stays mapped as long as one of its windows is.
+    pub fn window(&mut self, js: Js, index: usize, end: u64) -> Result<Value, Error> {
+        let mut i = 0;
+        while let Some(&(known, bytes, window)) = self.windows.get(i) {
+            match js.dereference(window) {
+                Some(alive) if known == index && bytes >= end => return Ok(alive),
+                Some(_) => i += 1,
+                None => js.delete_reference(self.windows.swap_remove(i).2),
             }
-            js.delete_reference(self.windows.swap_remove(at).1);
         }
         let segment = self.segment().clone();
-        let (bytes, len) = segment.window(index)?;
+        let (bytes, whole) = segment.window(index)?;
+        if end > whole {
+            return Err(Error::about(Code::InvalidArgument, "beyond the end of a window", end));
+        }
+        let mut len = FIRST_WINDOW.min(whole);
+        while len < end {
+            len = len.saturating_mul(WINDOW_GROWTH).min(whole);
+        }
         // SAFETY: the window is mapped as long as the segment, whose count the finalizer gives back. It is
         // mapped read-only: a stray store from JavaScript faults.
         let buffer = unsafe { external(js, bytes.cast_mut(), len as usize, segment)? };
         if let Some(window) = js.reference(buffer, false) {
-            self.windows.push((index, window));
+            self.windows.push((index, len, window));
         }
         Ok(buffer)
     }
