@@ -267,8 +267,9 @@ export class Attachment {
   }
 
   private end(encoder: Encoder): number {
-    const { writer } = encoder
+    const { writer, missing } = encoder
     const n = writer.pos
+    if (missing.length !== 0) this.tree.make(missing)
     if (writer.detached) new Uint8Array(this.staging(n)).set(writer.u8.subarray(0, n))
     else this.spare = encoder
     return n
@@ -279,7 +280,7 @@ export class Attachment {
     return new Encoder(writer, {
       handleOf: (value, path) => this.handleOf(value, path),
       bufferHandle: (buffer, path) => this.handleOf(buffer, path),
-      shapeOf: (keys, info) => this.tree.wordOf(keys, info),
+      shapeOf: (keys, info, missing) => this.tree.wordOf(keys, info, missing),
     })
   }
 

@@ -12,9 +12,10 @@ import { fail } from './errors.js'
 import { fitting } from './fields.js'
 import { described, isIndex, isOf, isPlainArray, isRevoked, keySegment, unboxed } from './classify.js'
 import { ARRAY, ERROR, MAP, OBJECT, REFERENCES, SET, segment, type Frame } from './place.js'
-import { FlatWriter, MOST_SHAPE_KEYS, sameKeys } from './flat.js'
+import { FlatWriter, MOST_SHAPE_KEYS } from './flat.js'
 import { errorParts } from './error-parts.js'
 import { isAccessor } from './property.js'
+import { sameKeys, type Kind } from './shapes.js'
 import { valuesOf } from './struct.js'
 import { ObjectFlag, Packed, Wire, Writer } from './wire.js'
 import { BUFFER_KIND, classNameAt, hasBytes, kindOf, lengthOf } from './view-kinds.js'
@@ -25,8 +26,8 @@ export interface EncodeHooks {
   handleOf(value: object, path: () => string): number
   /** The handle of the shared buffer that these bytes belong to, or 0. */
   bufferHandle(buffer: ArrayBufferLike, path: () => string): number
-  /** The shape word for these keys, or 0: say the keys. */
-  shapeOf(keys: readonly string[], info: ClassInfo): number
+  /** The shape word for these keys; 0 or less: say the keys. What a shape could be made for is added to `missing`. */
+  shapeOf(keys: readonly string[], info: ClassInfo, missing: Kind[]): number
 }
 
 const descriptor = Object.getOwnPropertyDescriptor
@@ -52,6 +53,8 @@ export class Encoder {
   readonly writer: Writer
   /** The encoder whose value is being encoded while a trap of a user's Proxy has this one encode another. */
   outer: Encoder | undefined
+  /** What there is no shape for yet. */
+  readonly missing: Kind[] = []
   private readonly hooks: EncodeHooks
   private readonly flat: FlatWriter
   private readonly content: boolean
@@ -77,7 +80,7 @@ export class Encoder {
   constructor(writer: Writer, hooks: EncodeHooks, content = false) {
     this.writer = writer
     this.hooks = hooks
-    this.flat = new FlatWriter(writer, hooks.shapeOf)
+    this.flat = new FlatWriter(writer, (keys, info) => hooks.shapeOf(keys, info, this.missing))
     this.content = content
   }
 
@@ -327,8 +330,8 @@ export class Encoder {
           this.likeId = this.count
         }
       } else {
-        const shape = names.length > MOST_SHAPE_KEYS ? 0 : this.hooks.shapeOf(names, info)
-        if (shape !== 0) {
+        const shape = names.length > MOST_SHAPE_KEYS ? 0 : this.hooks.shapeOf(names, info, this.missing)
+        if (shape > 0) {
           w.tag32(Wire.SHAPED, this.number(value))
           w.u32(shape & 0xffff)
           w.u32(names.length)

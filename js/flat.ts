@@ -9,6 +9,7 @@
  */
 import { types } from 'node:util'
 import { PLAIN, type ClassInfo } from './classes.js'
+import { NOT_YET } from './shapes.js'
 import { Packed, Wire, type Reader, type Writer } from './wire.js'
 import { ordinaryTargetOf } from './target.js'
 
@@ -22,13 +23,16 @@ const ownSymbols = Object.getOwnPropertySymbols
 const isFrozen = Object.isFrozen
 const isProxy = types.isProxy
 
-/** Gives the shape word for keys in this order, or 0: there is none. */
+/** Gives the shape word for keys in this order, 0 if there is none, or {@link NOT_YET}. */
 export type ShapeOf = (keys: readonly string[], info: ClassInfo) => number
+
+/** The keys of an object that there is hardly, and which has no shape. */
+const NONE: readonly string[] = ['']
 
 /** Writes objects in the flat form. */
 export class FlatWriter {
   /** The keys of the object that was written last, and their shape: the next one is likely to have the same. */
-  private keys: readonly string[] = ['']
+  private keys = NONE
   private shape = 0
 
   constructor(
@@ -59,8 +63,10 @@ export class FlatWriter {
 
   /** The next object is likely to have these keys too. */
   private learn(keys: readonly string[]): void {
-    this.shape = keys.length <= MOST_SHAPE_KEYS && canBeFlat(keys) ? this.shapeOf(keys, PLAIN) : 0
-    this.keys = keys
+    const shape = keys.length <= MOST_SHAPE_KEYS && canBeFlat(keys) ? this.shapeOf(keys, PLAIN) : 0
+    this.shape = Math.max(shape, 0)
+    // a shape may come
+    this.keys = shape === NOT_YET ? NONE : keys
   }
 
   /** Writes the value of a data property, if it is a simple one. An accessor has no value, and is none. */
@@ -88,13 +94,6 @@ function hasKeys(object: object, keys: readonly string[]): boolean {
   // unlike Object.keys it makes no array of the keys, and an object that looks like the last one is told at once
   for (const key in object) if (key !== keys[i++]) return false
   return i === keys.length
-}
-
-/** True if these are the same keys in the same order. */
-export function sameKeys(a: readonly string[], b: readonly string[]): boolean {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
 }
 
 /** True if the packed content that comes next is an object in the flat form. */

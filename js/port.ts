@@ -132,14 +132,14 @@ export interface Port {
   entries(h: number): void
   /** WIRE: u32 count, (key, slot, byte offset of the slot in the object or -1 when it is out of line)*, numbers with tag 6. */
   shapeInfo(shapeWord: number): void
-  /** The shape word of an empty object, or of an instance without properties of the class of this name. */
-  rootShape(nullPrototype: boolean, className?: string): number
+  /** The shape word of an empty object, or of an instance without properties of the class of this name; -1: none yet, and not to be made. */
+  rootShape(nullPrototype: boolean, className?: string, make?: boolean): number
   /** Of records with this shape word: `state[4]` = 1 if their prototype is null, `state[5]` = the number of their class, 0 none. */
   shapeClass(shapeWord: number): void
   /** The name of a class, by its number. */
   className(number: number): string
-  /** The shape word after `key` is added; 0: there is no room for a shape, or no such (say it with tag 11). */
-  shapeChild(shapeWord: number, key: string, symbol?: boolean): number
+  /** The shape word after `key` is added; -1: none yet, and not to be made; 0: there will be none (say it with tag 11). */
+  shapeChild(shapeWord: number, key: string, make: boolean): number
 
   // arrays
   length(h: number): number

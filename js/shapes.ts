@@ -64,14 +64,32 @@ function hasFlag(word: number, flag: number): boolean {
 /** Children beyond this are data, not structure: the native side makes dictionaries then. */
 const MOST_CHILDREN = 1536
 
+/** What the native side answers for a shape that there is not yet. */
+export const NOT_YET = -1
+
+/** A shape, below which there are longer ones; or 0: none, or {@link NOT_YET}. */
+type Step = Node | 0 | typeof NOT_YET
+
 interface Node {
   readonly word: number
-  readonly next: Map<string, Node | null>
+  readonly next: Map<string, Node | 0>
   lastKey: string | undefined
-  last: Node | null
+  last: Node | 0
 }
 
-/** Turns keys into shape words. */
+/** Keys that no shape says yet, of objects of this class. */
+export interface Kind {
+  readonly keys: readonly string[]
+  readonly info: ClassInfo
+}
+
+/** So many new kinds of one value get shapes at most. */
+const MOST_NEW = 64
+
+/**
+ * Turns keys into shape words. A shape stays for ever, and there is room for so many only: those that a value needs are made
+ * when all of it is known to be storable. The first objects of a kind say their keys.
+ */
 export class ShapeTree {
   private readonly port: Port
   private readonly roots = new Map<ClassInfo, Node>()
@@ -81,50 +99,73 @@ export class ShapeTree {
     this.port = port
   }
 
-  /** The shape word of an object of this class with these keys in this order; 0: none, say the keys. */
-  wordOf(keys: readonly string[], info: ClassInfo): number {
+  /**
+   * The shape word of an object of this class with these keys in this order; 0: there is none, say the keys;
+   * {@link NOT_YET}: so too, and the kind is among `missing`.
+   */
+  wordOf(keys: readonly string[], info: ClassInfo, missing: Kind[]): number {
+    const word = this.find(keys, info, false)
+    if (word !== NOT_YET || missing.length >= MOST_NEW) return word
+    const last = missing.at(-1)
+    if (last?.info !== info || !sameKeys(last.keys, keys)) missing.push({ keys, info })
+    return word
+  }
+
+  /** Makes the shapes of these kinds, as far as there is room. */
+  make(missing: Kind[]): void {
+    for (const { keys, info } of missing) this.find(keys, info, true)
+    missing.length = 0
+  }
+
+  private find(keys: readonly string[], info: ClassInfo, make: boolean): number {
     const first = keys[0]
     // index keys come first; objects that have them are tables rather than records
     if (first !== undefined && isDigit(first.charCodeAt(0))) return 0
-    let node = info === PLAIN ? (this.plain ??= this.root(PLAIN)) : this.root(info)
-    if (node.word === 0) return 0
-    for (let i = 0; i < keys.length; i++) {
+    let step: Step = info === PLAIN ? (this.plain ?? this.root(PLAIN, make)) : this.root(info, make)
+    for (let i = 0; i < keys.length && typeof step === 'object'; i++) {
       const key = keys[i]
-      const next: Node | null = node.lastKey === key ? node.last : this.child(node, key)
-      if (next === null) return 0
-      node = next
+      step = step.lastKey === key ? step.last : this.child(step, key, make)
     }
-    return node.word
+    return typeof step === 'object' ? step.word : step
   }
 
-  private root(info: ClassInfo): Node {
-    let root = this.roots.get(info)
-    if (root === undefined) {
-      const word =
-        info.name === '' ? this.port.rootShape(info.prototype === null) : this.port.rootShape(false, info.name)
-      // without room for it the storing itself fails, and says why
-      root = node(this.port.state[0] === Status.OK ? word : 0)
-      if (root.word !== 0) this.roots.set(info, root)
-    }
-    return root
+  private root(info: ClassInfo, make: boolean): Step {
+    const known = this.roots.get(info)
+    if (known !== undefined) return known
+    const word =
+      info.name === '' ? this.port.rootShape(info.prototype === null) : this.port.rootShape(false, info.name, make)
+    // without room for it the storing itself fails, and says why
+    const step = this.answered(word)
+    if (typeof step === 'object') this.roots.set(info, step)
+    if (typeof step === 'object' && info === PLAIN) this.plain = step
+    return step
   }
 
-  private child(parent: Node, key: string): Node | null {
-    let child = parent.next.get(key)
-    if (child === undefined) {
-      if (parent.next.size >= MOST_CHILDREN) return null
-      const word = this.port.shapeChild(parent.word, key)
-      child = this.port.state[0] === Status.OK && word !== 0 ? node(word) : null
-      parent.next.set(key, child)
+  private child(parent: Node, key: string, make: boolean): Step {
+    let step: Step | undefined = parent.next.get(key)
+    if (step === undefined) {
+      if (parent.next.size >= MOST_CHILDREN) return 0
+      step = this.answered(this.port.shapeChild(parent.word, key, make))
+      if (step === NOT_YET) return step
+      parent.next.set(key, step)
     }
     parent.lastKey = key
-    parent.last = child
-    return child
+    parent.last = step
+    return step
+  }
+
+  /** What the native side has answered. */
+  private answered(word: number): Step {
+    if (this.port.state[0] !== Status.OK || word === 0) return 0
+    return word === NOT_YET ? NOT_YET : { word, next: new Map(), lastKey: undefined, last: 0 }
   }
 }
 
-function node(word: number): Node {
-  return { word, next: new Map(), lastKey: undefined, last: null }
+/** True if these are the same keys in the same order. */
+export function sameKeys(a: readonly string[], b: readonly string[]): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
 }
 
 function isDigit(c: number): boolean {

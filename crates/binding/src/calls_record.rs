@@ -6,7 +6,7 @@ use coheap_heap::objects::array;
 use coheap_heap::objects::cell::{Cell, kind};
 use coheap_heap::objects::key::Key;
 use coheap_heap::objects::record::{self, SLOTS};
-use coheap_heap::objects::shape::{self, ShapeWord};
+use coheap_heap::objects::shape::{self, Found, ShapeWord};
 use coheap_heap::objects::string::Str;
 use coheap_heap::objects::wire::Writer;
 use coheap_heap::segment::{Code, Error, Off};
@@ -292,18 +292,23 @@ fn shape_info(port: &mut Port, js: Js, [word]: [Value; 1]) -> Outcome {
     port.deliver_out(js)
 }
 
-fn root_shape(port: &mut Port, js: Js, [null_prototype, class]: [Value; 2]) -> Outcome {
+/// The answer where there is no such shape, but could be.
+const NOT_YET: f64 = -1.0;
+
+fn root_shape(port: &mut Port, js: Js, [null_prototype, class, make]: [Value; 3]) -> Outcome {
     let null_prototype = js.as_bool(null_prototype).unwrap_or(false);
+    let make = js.as_bool(make).unwrap_or(false);
     let Parts { live, text, .. } = port.parts()?;
     let name = text.fetch(js, class).then(|| text.to_key(false));
     let shape = live.build(|m, _| match &name {
-        Some(name) => {
+        Some(name) if make => {
             let class = shape::class_of(m, name.text())?;
-            shape::class_root(m, class)
+            shape::class_root(m, class).map(Some)
         }
-        None => shape::root(m, null_prototype),
+        Some(name) => shape::find_class_root(m, name.text()),
+        None => shape::root(m, null_prototype).map(Some),
     })?;
-    Ok(js.number(ShapeWord::new(shape.id, 0).0 as f64))
+    Ok(js.number(shape.map_or(NOT_YET, |shape| ShapeWord::new(shape.id, 0).0 as f64)))
 }
 
 fn shape_class(port: &mut Port, js: Js, [word]: [Value; 1]) -> Outcome {
@@ -325,16 +330,25 @@ fn class_name(port: &mut Port, js: Js, [class]: [Value; 1]) -> Outcome {
     }
 }
 
-fn shape_child(port: &mut Port, js: Js, [word, key, symbol]: [Value; 3]) -> Outcome {
+fn shape_child(port: &mut Port, js: Js, [word, key, make]: [Value; 3]) -> Outcome {
     let word = ShapeWord(port.u32(js, word)?);
+    let make = js.as_bool(make).unwrap_or(false);
     let Parts { live, text, .. } = port.parts()?;
-    let key = property_key(js, text, key, symbol)?;
-    let child = live.build(|m, _| {
+    let key = property_key(js, text, key, Value::NOTHING)?;
+    let found = live.build(|m, _| {
         let parent = shape::info(m, word.shape())?;
         if parent.slot(&key).is_some() {
-            return Ok(None);
+            return Ok(Found::NoRoom);
         }
-        shape::child(m, &parent, &key)
+        if make {
+            Ok(shape::child(m, &parent, &key)?.map_or(Found::NoRoom, Found::Known))
+        } else {
+            shape::find_child(m, &parent, &key)
+        }
     })?;
-    Ok(js.number(child.map_or(0, |shape| word.with_shape(shape.id).0) as f64))
+    Ok(js.number(match found {
+        Found::Known(shape) => word.with_shape(shape.id).0 as f64,
+        Found::NotYet => NOT_YET,
+        Found::NoRoom => 0.0,
+    }))
 }

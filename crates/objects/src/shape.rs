@@ -273,6 +273,49 @@ pub fn class_root<M: Mem + ?Sized>(m: &mut M, class: u32) -> Res<Rc<Shape>> {
     }
 }
 
+/// What there is below a place of the tree; see [`find_child`].
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// The shape.
+    Known(Rc<Shape>),
+    /// None yet.
+    NotYet,
+    /// None, nor room for one.
+    NoRoom,
+}
+
+/// As [`class_root`], for a class's name, if there is such a shape. Makes nothing.
+pub fn find_class_root<M: Mem + ?Sized>(m: &M, name: &Str) -> Res<Option<Rc<Shape>>> {
+    let Some(at) = keys::find(m, &Key::string(name.clone()))? else { return Ok(None) };
+    let step = Step { parent: 0, key: 0, class: at / CLASS_UNIT, slots: 0, root: 0 };
+    match table::find(m.segment(), step)? {
+        Some(id) => without_keys(info(m, id)?).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// As [`child`], if there is such a shape. Makes nothing.
+pub fn find_child<M: Mem + ?Sized>(m: &M, parent: &Shape, key: &Key) -> Res<Found> {
+    if let Some(at) = keys::find(m, key)?
+        && let Some(id) = table::find(m.segment(), step(parent, at))?
+    {
+        return longer(parent, info(m, id)?).map(Found::Known);
+    }
+    let room = parent.len() < MAX_KEYS && table::has_room(m.segment(), parent.at)?;
+    Ok(if room { Found::NotYet } else { Found::NoRoom })
+}
+
+/// The place below `parent` under an interned key.
+fn step(parent: &Shape, key: Off) -> Step {
+    Step {
+        parent: parent.id,
+        key,
+        class: parent.class as u64 | if parent.null_proto { table::NULL_PROTO_BIT } else { 0 },
+        slots: parent.len() as u16 + 1,
+        root: parent.root,
+    }
+}
+
 /// The shape with one key more (which the shape must not have); `None` if there is no room for it. A new shape
 /// stays whatever becomes of the operation.
 pub fn child<M: Mem + ?Sized>(m: &mut M, parent: &Shape, key: &Key) -> Res<Option<Rc<Shape>>> {
@@ -289,14 +332,7 @@ pub fn child<M: Mem + ?Sized>(m: &mut M, parent: &Shape, key: &Key) -> Res<Optio
         None if !table::has_room(m.segment(), parent.at)? => return Ok(None),
         None => keys::intern(m, key)?,
     };
-    let step = Step {
-        parent: parent.id,
-        key: interned,
-        class: parent.class as u64 | if parent.null_proto { table::NULL_PROTO_BIT } else { 0 },
-        slots: parent.len() as u16 + 1,
-        root: parent.root,
-    };
-    let Some(id) = table::shape_at(m, step, Some(parent.at))? else { return Ok(None) };
+    let Some(id) = table::shape_at(m, step(parent, interned), Some(parent.at))? else { return Ok(None) };
     let shape = longer(parent, info(m, id)?)?;
     if let Some(key) = shape.keys.last() {
         parent.children.borrow_mut().insert(key.clone(), id);

@@ -162,6 +162,19 @@ pub(super) fn has_room(segment: &Segment, parent: Off) -> Res<bool> {
         && shared(segment, parent, CHILDREN)?.load(Relaxed) < MAX_CHILDREN)
 }
 
+/// The id of the shape at a place of the tree, if there is one that has got it.
+pub(super) fn find(segment: &Segment, step: Step) -> Res<Option<u16>> {
+    let table = existing(segment)?;
+    // Acquire pairs with the CAS of the head: all blocks of the chain are complete
+    let head = shared(segment, step.head(table), 0)?.load(Acquire);
+    let Some(at) = step.search(segment, head, 0)? else { return Ok(None) };
+    // Acquire pairs with the CAS of the id: the page's entry is there
+    match shared(segment, at, ID)?.load(Acquire) {
+        0 => Ok(None),
+        id => checked(id, at).map(Some),
+    }
+}
+
 /// The id of the shape at a place of the tree, a child of that in the block at `parent`, if it is no root; made
 /// now if there is none; `None` if there is no room for it.
 pub(super) fn shape_at<M: Mem + ?Sized>(m: &mut M, step: Step, parent: Option<Off>) -> Res<Option<u16>> {
@@ -301,16 +314,16 @@ pub(super) fn link<M: Mem + ?Sized>(
     Ok(Some(at))
 }
 
+fn checked(id: u64, shape: Off) -> Res<u16> {
+    u16::try_from(id).map_err(|_| Error::corrupt("a shape id that cannot be", shape).into())
+}
+
 /// The id of a linked shape, given to it now if it has none; `None` if all are taken.
 fn id_of<M: Mem + ?Sized>(m: &mut M, table: Off, shape: Off) -> Res<Option<u16>> {
-    let checked = |id: u64| match u16::try_from(id) {
-        Ok(id) => Ok(Some(id)),
-        Err(_) => Err(Error::corrupt("a shape id that cannot be", shape).into()),
-    };
     // Acquire pairs with the CAS below: the page's entry is there
     let id = shared(m.segment(), shape, ID)?.load(Acquire);
     if id != 0 {
-        return checked(id);
+        return checked(id, shape).map(Some);
     }
     let mut id = shared(m.segment(), table, HINT)?.load(Relaxed).max(1);
     while id < MAX_SHAPES as u64 {
@@ -338,7 +351,7 @@ fn id_of<M: Mem + ?Sized>(m: &mut M, table: Off, shape: Off) -> Res<Option<u16>>
                 shared(segment, table, HINT)?.fetch_min(id, Relaxed);
             }
         }
-        return checked(given);
+        return checked(given, shape).map(Some);
     }
     Ok(None)
 }

@@ -134,3 +134,24 @@ fn a_root_with_keys_and_a_child_that_is_none_are_corrupt() {
     assert_eq!(without_keys(two.clone()).err(), error("a root of shapes that has keys"));
     assert_eq!(longer(&plain, two.clone()).err(), error("a shape that does not follow on its parent"));
 }
+
+#[test]
+fn looking_for_a_shape_makes_none() {
+    let mut m = ScratchMem::new(4 << 20);
+    let plain = root(&mut m, false).unwrap();
+    let (x, name) = (Key::string("x"), Str::from("Account"));
+    let live = m.live.len();
+    assert!(matches!(find_child(&m, &plain, &x), Ok(Found::NotYet)));
+    assert!(find_class_root(&m, &name).unwrap().is_none());
+    assert_eq!(m.live.len(), live);
+    let made = child(&mut m, &plain, &x).unwrap().unwrap();
+    let class = class_of(&mut m, &name).unwrap();
+    assert!(find_class_root(&m, &name).unwrap().is_none(), "the name is a key, and no shape has it");
+    let root = class_root(&mut m, class).unwrap();
+    forget();
+    assert!(matches!(find_child(&m, &plain, &x), Ok(Found::Known(found)) if found.id == made.id));
+    assert_eq!(find_class_root(&m, &name).unwrap().map(|shape| shape.id), Some(root.id));
+    let keys: Vec<Key> = (0..64).map(|i| Key::string(format!("k{i}").as_str())).collect();
+    let full = of(&mut m, false, &keys).unwrap().unwrap();
+    assert!(matches!(find_child(&m, &full, &x), Ok(Found::NoRoom)));
+}
