@@ -54,6 +54,7 @@ function full() {
     large: new Map(Array.from({ length: 200 }, (_, i) => [`key ${i}`, text('v')])),
     set: new Set([text('p'), text('r'), 3]),
     bytes: new Uint8Array(100),
+    few: Array.from({ length: 64 }, (_, i) => (i % 2 === 0 ? i : text('f'))),
     cells: new Array(30_000).fill(0),
   })
   const fifo = heap.channel('fifo')
@@ -87,6 +88,10 @@ test('what needs memory fails as a whole in a full heap', async (t) => {
     push: () => root.list.push({}),
     unshift: () => root.list.unshift([]),
     splice: () => root.list.splice(1, 1, {}, {}),
+    'fill with an object': () => root.list.fill({}),
+    'fill of many elements': () => root.cells.fill(0),
+    'splice of many elements': () => root.cells.splice(1, 10_000, ...new Array(10_000).fill(0)),
+    sort: () => root.list.sort(),
     'a large length': () => (root.list[root.list.length + 5000] = {}),
     'map.set': () => root.map.set('new', {}),
     'map.set of a key that is there': () => root.map.set('k', {}),
@@ -151,6 +156,8 @@ test('what gives memory back needs none', async (t) => {
     'map.delete': () => root.map.delete('q'.repeat(40)) && root.map.size === 2,
     'map.delete, with stripes': () => root.large.delete('key 5') && root.large.size === 199,
     'set.delete': () => root.set.delete('p'.repeat(40)) && root.set.size === 2,
+    'fill of a few elements with scalars': () =>
+      root.few.fill(true).every((x) => x === true) && root.few.fill(7, 1, 63)[62] === 7,
     pop: () => root.list.pop() === 0,
     shift: () => root.list.shift() === undefined && root.list.length === 4,
     'splice of one': () => root.list.splice(0, 1).length === 1 && root.list.length === 3,

@@ -435,7 +435,8 @@ pub fn splice<M: Mem + ?Sized>(
     let removed = head.cells(m, start, delete)?;
     let (new, tail) = (cells.len() as u32, head.len - start - delete);
     let moved = if new == delete { 0 } else { start.min(tail) };
-    let cleared = removed.iter().filter(|cell| !cell.is_number()).count();
+    // what others are stored over is not cleared before
+    let cleared = if new >= delete { 0 } else { removed.iter().filter(|cell| !cell.is_number()).count() };
     let touched = new as u64 + moved as u64 + cleared as u64;
     if len > head.capacity || is_bulk(touched, head.len) {
         let mut all = head.cells(m, 0, start)?;
