@@ -5,7 +5,7 @@ use coheap_objects::cell::Cell;
 use coheap_objects::mapkey::MapKey;
 use coheap_objects::string::Str;
 use coheap_objects::view::ViewKind;
-use coheap_objects::wire::{Writer, tag};
+use coheap_objects::wire::{INSTANCE, Writer, tag};
 
 use crate::heap::Inner;
 use crate::live::Object;
@@ -23,6 +23,9 @@ pub enum Data {
     BigInt(BigInt),
     /// A plain object: its properties in order.
     Object(Vec<(String, Data)>),
+    /// An instance of the class that is registered under this name, with its properties in order. Of a struct: all fields,
+    /// in their order, under the name that [`crate::Record::class`] tells.
+    Instance(String, Vec<(String, Data)>),
     Array(Vec<Data>),
     Map(Vec<(Data, Data)>),
     Set(Vec<Data>),
@@ -36,6 +39,14 @@ impl Data {
     /// A plain object.
     pub fn object<K: Into<String>>(properties: impl IntoIterator<Item = (K, Data)>) -> Data {
         Data::Object(properties.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    }
+
+    /// An instance of a class: see [`Data::Instance`].
+    pub fn instance<K: Into<String>>(
+        class: impl Into<String>,
+        properties: impl IntoIterator<Item = (K, Data)>,
+    ) -> Data {
+        Data::Instance(class.into(), properties.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
 
     /// An array.
@@ -85,7 +96,15 @@ impl Data {
 
     /// True for what is compared by content or by identity: its cell need not be built to look for it.
     pub(crate) fn is_scalar(&self) -> bool {
-        !matches!(self, Data::Object(_) | Data::Array(_) | Data::Map(_) | Data::Set(_) | Data::Typed(..))
+        !matches!(
+            self,
+            Data::Object(_)
+                | Data::Instance(..)
+                | Data::Array(_)
+                | Data::Map(_)
+                | Data::Set(_)
+                | Data::Typed(..)
+        )
     }
 }
 
@@ -113,6 +132,14 @@ impl Encoder {
         self.w().u32(n.min(u32::MAX as usize) as u32);
     }
 
+    fn properties(&mut self, properties: &[(String, Data)]) {
+        self.count(properties.len());
+        for (key, value) in properties {
+            self.w().text(&Str::from(key.as_str()));
+            self.value(value);
+        }
+    }
+
     fn value(&mut self, data: &Data) {
         match data {
             Data::Undefined => self.w().u8(tag::UNDEFINED),
@@ -124,11 +151,13 @@ impl Encoder {
             Data::Object(properties) => {
                 self.container(tag::OBJECT);
                 self.w().u8(0);
-                self.count(properties.len());
-                for (key, value) in properties {
-                    self.w().text(&Str::from(key.as_str()));
-                    self.value(value);
-                }
+                self.properties(properties);
+            }
+            Data::Instance(class, properties) => {
+                self.container(tag::OBJECT);
+                self.w().u8(INSTANCE);
+                self.w().text(&Str::from(class.as_str()));
+                self.properties(properties);
             }
             Data::Array(elements) => {
                 self.container(tag::ARRAY);

@@ -190,6 +190,27 @@ impl Heap {
         value
     }
 
+    /// Frees a live object at once, not what it refers to: its every later use, anywhere, is `ERR_COHEAP_DESTROYED`. Bytes
+    /// stay with the Node programs that have views of them. Inside a transaction it is part of it.
+    ///
+    /// `ERR_COHEAP_INVALID_ARGUMENT` for the root, `ERR_COHEAP_WRONG_HEAP` for an object of another heap or opening.
+    ///
+    /// ```
+    /// use coheap_heap::{Code, Data, Heap, Options};
+    ///
+    /// let heap = Heap::create(&format!("destroy-{}", std::process::id()), &Options::default())?;
+    /// let job = heap.share(Data::instance("Job", [("id", 7.into())]))?.record()?;
+    /// assert_eq!(job.class()?.as_deref(), Some("Job"));
+    /// heap.root().set("job", job.clone())?;
+    /// heap.destroy(job)?;
+    /// let gone = heap.root().get("job")?.record()?;
+    /// assert_eq!(gone.get("id").unwrap_err().code, Code::Destroyed);
+    /// # Ok::<(), coheap_heap::Error>(())
+    /// ```
+    pub fn destroy(&self, object: impl Into<Object>) -> Result<()> {
+        object.into().destroy(&self.inner, self.root.0.at())
+    }
+
     /// Runs `body` in a transaction until it goes through: what it reads and writes is one moment, and nothing of it
     /// remains if it fails. It is run again after each conflict; errors must be handed on with `?`. Inside another
     /// transaction it is part of that one. May wait for an older transaction that it meets.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use coheap_objects::cell::{Cell, Tag};
 use coheap_objects::key::Key;
 use coheap_objects::view::{self, ViewKind};
-use coheap_objects::{array, buffer, map, map_iter, record};
+use coheap_objects::{array, buffer, destroy, map, map_iter, record, shape};
 use coheap_segment::word::{Word, Word1};
 use coheap_segment::{Code, Error, Off, Result, Segment};
 use coheap_txn::{Guard, Mem, Res};
@@ -74,6 +74,11 @@ impl Object {
         Ok(Cell::reference(self.0.tag, self.0.at))
     }
 
+    /// Where it stands.
+    pub(crate) fn at(&self) -> Off {
+        self.0.at
+    }
+
     /// Looks, at the start of each attempt, whether the object is still there.
     fn check<M: Mem + ?Sized>(&self, m: &M) -> Res<Off> {
         let (segment, at) = (m.segment(), self.0.at);
@@ -83,6 +88,19 @@ impl Object {
             return Ok(at);
         }
         Err(Error::about(Code::Destroyed, "the object has been destroyed", at).into())
+    }
+
+    /// See [`crate::Heap::destroy`]. The root stands at `root`.
+    pub(crate) fn destroy(&self, inner: &Inner, root: Off) -> Result<()> {
+        self.write(|m, at| {
+            self.cell(inner)?;
+            if at == root {
+                return Err(
+                    Error::new(Code::InvalidArgument, "the root of a heap cannot be destroyed").into()
+                );
+            }
+            destroy::destroy(m, self.0.tag, at)
+        })
     }
 
     fn inner(&self) -> &Rc<Inner> {
@@ -139,6 +157,18 @@ impl Record {
     pub fn has(&self, key: &str) -> Result<bool> {
         let key = Key::string(key);
         self.0.read(|m, at| record::has(m, at, &key))
+    }
+
+    /// The name of the class that it is an instance of, as it was registered; `None` for a plain object. Of a struct it says
+    /// the fields too: `struct ["Point",{"x":"f64","y":"f64"}]`.
+    pub fn class(&self) -> Result<Option<String>> {
+        self.0.read(|m, at| {
+            let word = record::shape_word(m, at)?;
+            match shape::info(m, word.shape())?.class {
+                0 => Ok(None),
+                class => Ok(Some(shape::class_name(m.segment(), class)?.to_string())),
+            }
+        })
     }
 
     /// The keys in the order in which JavaScript lists them.
@@ -343,3 +373,15 @@ impl Bytes {
         })
     }
 }
+
+macro_rules! object_from {
+    ($($kind:ident),*) => {
+        $(impl From<$kind> for Object {
+            fn from(live: $kind) -> Object {
+                live.0
+            }
+        })*
+    };
+}
+
+object_from!(Record, Array, Map, Set, Bytes);

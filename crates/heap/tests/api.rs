@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coheap_heap::{Code, Data, Heap, Options, TxnOptions, Value};
+use coheap_heap::{Code, Data, Error, Heap, Object, Options, TxnOptions, Value};
 
 /// A heap of this test's own; gone with its last user.
 fn sut(what: &str) -> Heap {
@@ -230,4 +230,66 @@ fn several_messages_go_in_and_come_out_together() {
         assert_eq!(used, [used[0]; 3]);
         assert_eq!(heap.verify(), []);
     }
+}
+
+#[test]
+fn a_destroyed_object_is_gone_for_everyone_and_what_it_referred_to_is_not() {
+    let heap = sut("destroy");
+    let root = heap.root();
+    let inner = || Data::object([("x", 1.into())]);
+    root.set("record", Data::object([("inner", inner()), ("text", "of a block of its own".into())])).unwrap();
+    root.set("array", Data::array([inner()])).unwrap();
+    root.set("map", Data::Map(vec![("k".into(), inner())])).unwrap();
+    root.set("set", Data::Set(vec!["a key of a block of its own".into()])).unwrap();
+    root.set("bytes", vec![1, 2, 3]).unwrap();
+    let kept = root.get("record").unwrap().record().unwrap().get("inner").unwrap().record().unwrap();
+    let object = |key: &str| -> Object {
+        match root.get(key).unwrap() {
+            Value::Record(x) => x.into(),
+            Value::Array(x) => x.into(),
+            Value::Map(x) => x.into(),
+            Value::Set(x) => x.into(),
+            Value::Bytes(x) => x.into(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let other = another(&heap);
+    let theirs = other.root().get("array").unwrap().array().unwrap();
+    assert_eq!(heap.destroy(theirs.clone()).unwrap_err().code, Code::WrongHeap);
+    assert_eq!(heap.destroy(heap.root()).unwrap_err().code, Code::InvalidArgument);
+    let undone: Result<(), _> = heap.transaction(|heap| {
+        heap.destroy(object("record"))?;
+        Err(Error::new(Code::Closed, "the program thinks better of it"))
+    });
+    assert_eq!(undone.unwrap_err().code, Code::Closed);
+    assert_eq!(kept.get("x").unwrap().number().unwrap(), 1.0);
+    assert_eq!(root.get("record").unwrap().record().unwrap().keys().unwrap(), ["inner", "text"]);
+    for key in ["record", "array", "map", "set", "bytes"] {
+        heap.destroy(object(key)).unwrap();
+        assert_eq!(heap.destroy(object(key)).unwrap_err().code, Code::Destroyed, "{key}");
+    }
+    assert_eq!(theirs.len().unwrap_err().code, Code::Destroyed);
+    assert_eq!(theirs.push(1).unwrap_err().code, Code::Destroyed);
+    assert_eq!(
+        other.root().get("record").unwrap().record().unwrap().class().unwrap_err().code,
+        Code::Destroyed
+    );
+    assert_eq!(kept.get("x").unwrap().number().unwrap(), 1.0);
+    assert_eq!(heap.verify(), []);
+}
+
+#[test]
+fn instances_have_the_name_of_their_class() {
+    let heap = sut("classes");
+    let root = heap.root();
+    root.set("plain", Data::object([("x", 1.into())])).unwrap();
+    root.set("account", Data::instance("bank/Account", [("balance", 5.into())])).unwrap();
+    let many = (0..100).map(|i| (format!("k{i}"), i.into()));
+    root.set("dictionary", Data::instance("Großes", many)).unwrap();
+    let class = |key: &str| another(&heap).root().get(key).unwrap().record().unwrap().class().unwrap();
+    assert_eq!(class("plain"), None);
+    assert_eq!(class("account").as_deref(), Some("bank/Account"));
+    assert_eq!(class("dictionary").as_deref(), Some("Großes"));
+    assert_eq!(heap.root().class().unwrap(), None);
+    assert_eq!(heap.verify(), []);
 }
