@@ -388,3 +388,151 @@ test('messages that wait for room are freed when the wait or the heap ends', asy
   t.deepEqual(c.takeMany(10), five.slice(0, 2))
   t.is(heap.stats().used, used)
 })
+
+const freeze = Object.freeze
+
+/** What comes out of a channel that all of this went into at once. */
+async function throughMany(messages) {
+  const c = fresh()
+  await c.putMany(messages)
+  return c.takeMany(messages.length)
+}
+
+test('runs of small frozen objects come out as they went in', async (t) => {
+  const texts = ['', 'a', 'same', 'same', 'same', 'other', 'Ω', 'Ω', 'ü'.repeat(31), 'ü'.repeat(31), 'x'.repeat(33), 'x'.repeat(33), '\ud800', 'same'] // prettier-ignore
+  const values = [1, -0, NaN, 2 ** 31, 1.5, true, false, null, undefined, -(2 ** 31)]
+  const messages = []
+  for (let i = 0; i < 500; i++) {
+    const s = texts[(i * 7) % texts.length]
+    const v = values[i % values.length]
+    if (i % 11 === 0) messages.push(i / 2)
+    else if (i % 13 === 0)
+      messages.push(freeze({ v, s, i })) // the same keys in another order
+    else if (i % 17 === 0) messages.push(freeze({ i, s, v, more: s + i }))
+    else if (i % 19 === 0) messages.push(freeze({}))
+    else if (i % 23 === 0) messages.push('a text')
+    else if (i % 29 === 0) messages.push({ live: i, s })
+    else if (i % 31 === 0) messages.push(freeze(Object.defineProperty({ i, s, v }, 'hidden', { value: 1 })))
+    else messages.push(freeze({ i, s, v }))
+  }
+  const taken = await throughMany(messages)
+  const back = taken.map((m) => snapshot(m))
+  t.deepEqual(back, messages)
+  back.forEach((m, i) => {
+    if (typeof m === 'object') t.deepEqual(Object.keys(m), Object.keys(messages[i]))
+    if (Object.hasOwn(m, 'v')) t.true(Object.is(m.v, messages[i].v))
+    t.is(isShared(taken[i]), typeof m === 'object' && Object.hasOwn(m, 'live'))
+  })
+})
+
+test('a run is refused as a whole for the one that cannot be stored, wherever it stands', async (t) => {
+  const good = (i) => freeze({ i, s: 'good' })
+  const own = Symbol('own')
+  const bad = [
+    [freeze({ i: 1, s: 'x', [own]: 1 }), 'Symbol(own)'],
+    [freeze({ i: 1, s: 'x', get [own]() { throw new Error('a getter was called') } }), 'Symbol(own)'], // prettier-ignore
+    [freeze({ i: 1, get s() { throw new Error('a getter was called') } }), '$.s'], // prettier-ignore
+    [freeze({ i: 1, set s(_) {} }), '$.s'],
+    [freeze({ i: 1, s: () => {} }), '$.s'],
+    [freeze({ i: 1, s: freeze({ f: () => {} }) }), '$.s.f'],
+  ]
+  const c = fresh()
+  for (const [message, path] of bad) {
+    for (const at of [0, 1, 50, 99]) {
+      const messages = Array.from({ length: 100 }, (_, i) => good(i))
+      messages[at] = message
+      const error = await t.throwsAsync(c.putMany(messages), { code: 'ERR_COHEAP_UNSUPPORTED_TYPE' })
+      t.true(error.message.includes(path), error.message)
+      t.throws(() => c.tryPutMany(messages), { code: 'ERR_COHEAP_UNSUPPORTED_TYPE' })
+      t.is(c.length, 0)
+    }
+  }
+  const key = Symbol.for('shared')
+  const messages = [good(0), freeze({ i: 1, s: 'x', [key]: 2 }), good(2), 7]
+  t.deepEqual(
+    (await throughMany(messages)).map((m) => snapshot(m)),
+    messages,
+  )
+})
+
+test('what runs while a run is copied in may use the heap: nothing of the run is mixed up', async (t) => {
+  const other = fresh()
+  heap.root.read = {
+    text: 'a text that is long enough to go by way of staging Ω',
+    list: ['one', 'two'],
+    big: 3n ** 90n,
+  }
+  // reads, stores and messages of its own; answers come and values go where the run stands
+  const use = () => {
+    t.is(heap.root.read.text.at(-1), 'Ω')
+    t.is(heap.root.read.big, 3n ** 90n)
+    t.is(JSON.stringify(heap.root.read.list), '["one","two"]')
+    heap.root.written = { at: [freeze({ deep: 'x'.repeat(40) })], n: 1 }
+    heap.root.large = 'Ω'.repeat(200_000)
+    t.is(heap.root.large.length, 200_000)
+    other.tryPutMany([freeze({ i: 5, s: 'inner' }), freeze({ i: 6, s: 'inner' })])
+    t.deepEqual(other.takeMany(9), [
+      { i: 5, s: 'inner' },
+      { i: 6, s: 'inner' },
+    ])
+  }
+  const traps = {}
+  for (const trap of ['getPrototypeOf', 'isExtensible', 'ownKeys', 'getOwnPropertyDescriptor', 'get']) {
+    traps[trap] = (...args) => {
+      use()
+      return Reflect[trap](...args)
+    }
+  }
+  const good = (i) => freeze({ i, s: i % 3 === 0 ? 'three' : 'other' })
+  const odd = [
+    new Proxy(freeze({ i: 1, s: 'a frozen target' }), traps),
+    new Proxy(freeze({ i: 1, s: freeze(['a frozen target']) }), traps),
+    new Proxy({ i: 1, s: 'a target' }, traps),
+    new Proxy(freeze([1, 'an array']), traps),
+    freeze({ i: 1, s: 'x', get [Symbol.for('of an accessor')]() { return use() } }), // prettier-ignore
+  ]
+  for (const message of odd) {
+    for (const at of [0, 1, 29]) {
+      const messages = Array.from({ length: 30 }, (_, i) => good(i))
+      messages[at] = message
+      if (message === odd.at(-1)) {
+        await t.throwsAsync(throughMany(messages), { code: 'ERR_COHEAP_UNSUPPORTED_TYPE' })
+        continue
+      }
+      const back = (await throughMany(messages)).map((m) => snapshot(m))
+      t.deepEqual(back[at], JSON.parse(JSON.stringify(message)))
+      back.splice(at, 1)
+      messages.splice(at, 1)
+      t.deepEqual(back, messages)
+    }
+  }
+  const boom = new Error('boom')
+  for (const trap of Object.keys(traps)) {
+    const proxy = new Proxy(freeze({ i: 1, s: 'x' }), { [trap]: () => { throw boom } }) // prettier-ignore
+    const putting = throughMany([good(0), proxy, good(2)])
+    // `get` is not asked: a descriptor has the value
+    if (trap === 'get')
+      t.deepEqual(
+        (await putting).map((m) => snapshot(m)),
+        [good(0), { i: 1, s: 'x' }, good(2)],
+      )
+    else t.is(await t.throwsAsync(putting), boom)
+  }
+  const { proxy, revoke } = Proxy.revocable(freeze({ i: 1, s: 'x' }), {})
+  revoke()
+  await t.throwsAsync(throughMany([good(0), proxy]), { code: 'ERR_COHEAP_UNSUPPORTED_TYPE', message: /revoked/ })
+})
+
+test('what was taken is put on, in runs', async (t) => {
+  const messages = Array.from({ length: 50 }, (_, i) => freeze({ i, s: 'on and on' }))
+  const c = fresh()
+  await c.putMany(messages)
+  for (let i = 0; i < 3; i++) await c.putMany(c.takeMany(100))
+  const back = c.takeMany(100)
+  t.deepEqual(back, messages)
+  t.throws(() => (back[3].i = 1), { code: 'ERR_COHEAP_READ_ONLY' })
+  const map = heap.share(new Map([[1, 2]]))
+  const disguised = freeze(Object.setPrototypeOf(map, Object.prototype))
+  await c.putMany([freeze({}), disguised])
+  t.is(c.takeMany(2)[1], disguised)
+})

@@ -7,10 +7,10 @@ use std::sync::mpsc;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use coheap_objects::{Cell, record};
+use coheap_objects::{Cell, packed, record};
 use coheap_queue::{Channel, Role};
 use coheap_segment::Segment;
-use coheap_txn::{Ctx, TxnOptions};
+use coheap_txn::{Ctx, Mem, Res, TxnOptions};
 use common::Pair;
 use criterion::{Criterion, Throughput};
 use crossbeam::queue::ArrayQueue;
@@ -78,6 +78,52 @@ fn take_all(ctx: &mut Ctx, channel: &Channel, times: u64, batch: usize) -> f64 {
     sum
 }
 
+/// Bytes of what a small object is on its way (`js/flat.ts`).
+const CONTENT: usize = 48;
+
+/// As [`put_all`], of packed values, which their taker frees.
+fn put_objects(ctx: &mut Ctx, channel: &Channel, times: u64) {
+    let mut i = 0;
+    while i < times {
+        let n = (BATCH as u64).min(times - i);
+        let build = |m: &mut dyn Mem| {
+            let mut content = [7; CONTENT];
+            let mut one = |k: u64| {
+                content[..8].copy_from_slice(&((i + k) as f64).to_le_bytes());
+                packed::build(m, 6, &[], &content)
+            };
+            (0..n).map(&mut one).collect::<Res<Vec<Cell>>>()
+        };
+        let cells = ctx.build(build).unwrap();
+        let mut put = 0;
+        loop {
+            put += channel.offer(ctx, &cells[put..]).unwrap();
+            if put == cells.len() {
+                break ctx.adopt();
+            }
+            channel.wait_sync(ctx, Role::Putter, PATIENT).unwrap();
+        }
+        i += n;
+    }
+}
+
+/// As [`take_all`], of packed values.
+fn take_objects(ctx: &mut Ctx, channel: &Channel, times: u64) -> f64 {
+    let (mut i, mut sum) = (0, 0.0);
+    while i < times {
+        let most = BATCH.min((times - i) as usize);
+        let values = channel.take_many(ctx, most, |m, guard, cell| packed::load(m, guard, cell)).unwrap();
+        for value in &values {
+            sum += f64::from_le_bytes(*value.content.first_chunk().unwrap());
+        }
+        i += values.len() as u64;
+        if values.is_empty() {
+            channel.wait_sync(ctx, Role::Taker, PATIENT).unwrap();
+        }
+    }
+    sum
+}
+
 fn one_thread(c: &mut Criterion) {
     let segment = common::heap();
     let mut ctx = common::join(&segment);
@@ -133,6 +179,12 @@ fn one_thread(c: &mut Criterion) {
             take_all(&mut ctx, &channel, BATCH as u64, BATCH)
         })
     });
+    group.bench_function("64 packed objects at once", |b| {
+        b.iter(|| {
+            put_objects(&mut ctx, &channel, BATCH as u64);
+            take_objects(&mut ctx, &channel, BATCH as u64)
+        })
+    });
 }
 
 /// `n` threads put and `n` take, `times` messages in all. Each works as `putter` or `taker` say: they wait at the
@@ -168,7 +220,13 @@ where
     })
 }
 
-fn coheap_threads(segment: &Arc<Segment>, n: usize, times: u64, batch: usize) -> Duration {
+fn coheap_threads(
+    segment: &Arc<Segment>,
+    n: usize,
+    times: u64,
+    put: impl Fn(&mut Ctx, &Channel, u64) + Copy + Send,
+    take: impl Fn(&mut Ctx, &Channel, u64) -> f64 + Copy + Send,
+) -> Duration {
     let ready = |barrier: &Barrier| {
         let mut ctx = common::join(segment);
         let channel = open(&mut ctx, "threads");
@@ -179,13 +237,13 @@ fn coheap_threads(segment: &Arc<Segment>, n: usize, times: u64, batch: usize) ->
     let putter = || {
         move |barrier: &Barrier, share: u64| {
             let (mut ctx, channel) = ready(barrier);
-            put_all(&mut ctx, &channel, share, batch);
+            put(&mut ctx, &channel, share);
         }
     };
     let taker = || {
         move |barrier: &Barrier, share: u64| {
             let (mut ctx, channel) = ready(barrier);
-            take_all(&mut ctx, &channel, share, batch)
+            take(&mut ctx, &channel, share)
         }
     };
     threads(n, times, putter, taker)
@@ -197,8 +255,15 @@ fn between_threads(c: &mut Criterion) {
         group.throughput(Throughput::Elements(1));
         let segment = common::heap();
         for (name, batch) in [("numbers", 1), ("numbers, 64 at once", BATCH)] {
-            group.bench_function(name, |b| b.iter_custom(|times| coheap_threads(&segment, n, times, batch)));
+            let put = move |ctx: &mut Ctx, channel: &Channel, share| put_all(ctx, channel, share, batch);
+            let take = move |ctx: &mut Ctx, channel: &Channel, share| take_all(ctx, channel, share, batch);
+            group.bench_function(name, |b| {
+                b.iter_custom(|times| coheap_threads(&segment, n, times, put, take))
+            });
         }
+        group.bench_function("packed objects, 64 at once", |b| {
+            b.iter_custom(|times| coheap_threads(&segment, n, times, put_objects, take_objects))
+        });
         group.bench_function("crossbeam", |b| {
             let (sender, receiver) = crossbeam::channel::bounded(CAPACITY);
             b.iter_custom(|times| {

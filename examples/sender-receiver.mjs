@@ -84,10 +84,11 @@ if (role === 'receiver') {
 } else {
   const heap = Heap.create()
   const receiver = fork(fileURLToPath(import.meta.url), ['receiver', heap.name])
+  const said = once(receiver, 'message')
   const message = await heap.channel('messages').put(new Message())
   // waits without polling: runs again when something that it has read has changed
   await heap.transactionAsync(() => message.flag || retry())
-  const [theirs] = await once(receiver, 'message')
+  const [theirs] = await said
   const mine = inspect(message, { depth: 5 })
   assert.equal(mine, theirs)
   console.log(mine)

@@ -35,13 +35,14 @@ if (role === 'producer') {
   const channel = heap.channel('shapes', { capacity: 64 })
   const go = heap.channel('go')
   const producer = fork(fileURLToPath(import.meta.url), ['producer', heap.name])
+  const gone = once(producer, 'exit')
   const taken = await takeAll(channel, SHAPES)
   const before = heap.stats().used
   await go.put('go on')
   const byValue = await takeAll(channel, BY_VALUE)
   const more = heap.stats().used - before
   await go.put('done')
-  const [code] = await once(producer, 'exit')
+  const [code] = await gone
 
   assert.equal(code, 0)
   assert.equal(channel.length, 0)

@@ -71,6 +71,8 @@ export class Attachment {
   private active: Encoder | undefined
   private buffer: ArrayBuffer | undefined
   private generation = 0
+  /** Grows whenever anything but an encoder uses staging. */
+  private stagingUses = 0
   private reader = new Reader()
   private decoder: Decoder
   /** A reader and its decoder, for what a codec reads while something else is being read. */
@@ -218,17 +220,8 @@ export class Attachment {
   /** Puts a count and the values into staging: the bytes. Each value is one of its own. */
   stageMany(values: ArrayLike<unknown>): number {
     const encoder = this.begin()
-    const n = values.length
     try {
-      encoder.writer.u32(n)
-      for (let i = 0; i < n; i++) {
-        const value = values[i]
-        if (typeof value === 'number') encoder.writer.number(value)
-        else if (!encoder.writeFlat(value)) {
-          encoder.encode(value)
-          encoder.reset()
-        }
-      }
+      encoder.encodeMany(values)
     } finally {
       this.active = encoder.outer
     }
@@ -242,8 +235,14 @@ export class Attachment {
     return n
   }
 
-  /** The staging buffer, of at least so many bytes: mostly the one that it was, and no call then. */
+  /** The staging buffer, for what is no value on its way in. */
   private staging(bytes: number): ArrayBuffer {
+    this.stagingUses++
+    return this.room(bytes)
+  }
+
+  /** The staging buffer, of at least so many bytes: mostly the one that it was, and no call then. */
+  private room(bytes: number): ArrayBuffer {
     const { buffer, state } = this
     if (buffer !== undefined && state[In.STAGING] === this.generation && bytes <= buffer.byteLength) {
       if (buffer.byteLength <= LARGE_STAGING) return buffer
@@ -270,17 +269,18 @@ export class Attachment {
     const { writer, missing } = encoder
     const n = writer.pos
     if (missing.length !== 0) this.tree.make(missing)
-    if (writer.detached) new Uint8Array(this.staging(n)).set(writer.u8.subarray(0, n))
+    if (writer.detached) new Uint8Array(this.room(n)).set(writer.u8.subarray(0, n))
     else this.spare = encoder
     return n
   }
 
   private newEncoder(): Encoder {
-    const writer = new Writer((n) => this.staging(n))
+    const writer = new Writer((n) => this.room(n))
     return new Encoder(writer, {
       handleOf: (value, path) => this.handleOf(value, path),
       bufferHandle: (buffer, path) => this.handleOf(buffer, path),
       shapeOf: (keys, info, missing) => this.tree.wordOf(keys, info, missing),
+      stagingUses: () => this.stagingUses,
     })
   }
 

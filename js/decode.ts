@@ -493,18 +493,15 @@ export class Decoder {
   /** A frozen object in the flat form. */
   private flat(): object {
     const r = this.reader
-    r.pos += 5
+    r.pos += 1
     const shape = r.u32()
-    const n = r.u32()
     if (shape !== this.lastShape) {
       const keys = this.shapeKeys(shape)
       if (keys === undefined) throw corrupt()
       this.lastKeys = keys
       this.lastShape = shape
     }
-    const keys = this.lastKeys
-    if (keys.length !== n) throw corrupt()
-    const target = readMembers(r, keys)
+    const target = readMembers(r, this.lastKeys)
     Object.freeze(target)
     return this.bare ? target : new Proxy(target, readOnly)
   }

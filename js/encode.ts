@@ -28,6 +28,8 @@ export interface EncodeHooks {
   bufferHandle(buffer: ArrayBufferLike, path: () => string): number
   /** The shape word for these keys; 0 or less: say the keys. What a shape could be made for is added to `missing`. */
   shapeOf(keys: readonly string[], info: ClassInfo, missing: Kind[]): number
+  /** Grows whenever anything but an encoder uses staging. */
+  stagingUses(): number
 }
 
 const descriptor = Object.getOwnPropertyDescriptor
@@ -80,7 +82,7 @@ export class Encoder {
   constructor(writer: Writer, hooks: EncodeHooks, content = false) {
     this.writer = writer
     this.hooks = hooks
-    this.flat = new FlatWriter(writer, (keys, info) => hooks.shapeOf(keys, info, this.missing))
+    this.flat = new FlatWriter(writer, (keys, info) => hooks.shapeOf(keys, info, this.missing), hooks.stagingUses)
     this.content = content
   }
 
@@ -113,9 +115,27 @@ export class Encoder {
     }
   }
 
-  /** Writes the value if it is an object that can be written in the flat form; of most messages nothing else is asked. */
-  writeFlat(value: unknown): boolean {
-    return typeof value === 'object' && value !== null && this.flat.write(value)
+  /** Writes a count, and each of the values as one of its own. Most messages are what goes in a run, and of them nothing else is asked. */
+  encodeMany(values: ArrayLike<unknown>): void {
+    const { writer: w, flat } = this
+    const n = values.length
+    w.u32(n)
+    for (let i = flat.run(values, 0); i < n; i = flat.run(values, i + 1)) {
+      if (i < 0) return this.encodeEach(values)
+      this.encode(values[i])
+      this.reset()
+    }
+  }
+
+  /** As {@link encodeMany}, from the start, and one after the other. */
+  private encodeEach(values: ArrayLike<unknown>): void {
+    const n = values.length
+    this.writer.restart()
+    this.writer.u32(n)
+    for (let i = 0; i < n; i++) {
+      this.encode(values[i])
+      this.reset()
+    }
   }
 
   /** Code of the user's is about to run, which may use staging. */
@@ -494,7 +514,7 @@ export class Encoder {
       return i >= 0 ? i + 1 : references.push(member)
     }
     const writer = new Writer((n) => new ArrayBuffer(Math.max(n, 256)))
-    const inner = new Encoder(writer, { handleOf, bufferHandle: handleOf, shapeOf: () => 0 })
+    const inner = new Encoder(writer, { handleOf, bufferHandle: handleOf, shapeOf: () => 0, stagingUses: () => 0 })
     inner.outside = this.path
     inner.above = this
     writer.string(codec.name)

@@ -4,7 +4,7 @@
  * are said by a shape of the heap wherever there is one: then neither the wire nor the block holds them.
  *
  * ```text
- * 20 packed, what 6, u32 0 references, u32 bytes · 19 shaped object: u32 id 0, u32 shape word, u32 count, value*
+ * 20 packed, what 6, u32 0 references, u32 bytes · 23 flat, u32 shape word, a value for each of its keys
  * ```
  */
 import { types } from 'node:util'
@@ -22,6 +22,15 @@ const ownKeys = Object.keys
 const ownSymbols = Object.getOwnPropertySymbols
 const isFrozen = Object.isFrozen
 const isProxy = types.isProxy
+const assign = Object.assign
+
+/** Takes the properties of many objects. It inherits nothing: no setter can be met. */
+// eslint-disable-next-line @typescript-eslint/no-extraneous-class -- an ordinary object to the engine, unlike Object.create(null)
+class Gathered {}
+Object.setPrototypeOf(Gathered.prototype, null)
+
+/** The most characters of a string that is looked for where the last one stands. */
+const MOST_AGAIN = 32
 
 /** Gives the shape word for keys in this order, 0 if there is none, or {@link NOT_YET}. */
 export type ShapeOf = (keys: readonly string[], info: ClassInfo) => number
@@ -34,25 +43,73 @@ export class FlatWriter {
   /** The keys of the object that was written last, and their shape: the next one is likely to have the same. */
   private keys = NONE
   private shape = 0
+  /** In a run: the string that each member had last, and where it stands. Many have few values. */
+  private texts: string[] | undefined
+  private readonly places: number[] = []
 
   constructor(
     private readonly writer: Writer,
     private readonly shapeOf: ShapeOf,
+    private readonly stagingUses: () => number,
   ) {}
 
   /** Writes the object if that can be done in the flat form. False, and nothing is written, if it cannot. Runs no code of the user's. */
   write(value: object): boolean {
+    const start = this.writer.pos
     // a Proxy first: whatever is asked of one may run its traps
-    if (isProxy(value) || prototypeOf(value) !== Object.prototype || !isFrozen(value)) return false
-    if (ownSymbols(value).length !== 0 || ordinaryTargetOf(value) !== undefined) return false
+    if (isProxy(value) || !this.members(value)) return false
+    if (ownSymbols(value).length === 0) return true
+    this.writer.pos = start
+    return false
+  }
+
+  /**
+   * Writes the values from this one on as long as they are numbers, or objects in the flat form: the first that is not. What
+   * takes longest is asked of all at once: whether one has symbols for keys (50 ns) of what they are gathered in (30 ns each),
+   * and whether one is a Proxy (15 ns) not at all [Node 20]. One that is frozen cannot say what is not so, but its traps may
+   * use staging, as may an accessor whose key is a symbol. -1 then: nothing that stands in staging counts.
+   */
+  run(values: ArrayLike<unknown>, from: number): number {
+    const n = values.length
+    const uses = this.stagingUses()
+    let gathered: object | undefined
+    let i = from
+    this.texts = []
+    try {
+      for (; i < n; i++) {
+        const value = values[i]
+        if (typeof value === 'number') {
+          this.writer.number(value)
+          continue
+        }
+        const { keys } = this
+        if (typeof value !== 'object' || value === null || !this.members(value)) break
+        if (gathered !== undefined && keys !== this.keys) {
+          if (ownSymbols(gathered).length !== 0) return -1
+          gathered = undefined
+        }
+        gathered = assign(gathered ?? new Gathered(), value)
+      }
+    } catch {
+      return -1
+    } finally {
+      this.texts = undefined
+    }
+    return uses === this.stagingUses() && (gathered === undefined || ownSymbols(gathered).length === 0) ? i : -1
+  }
+
+  /** Writes the members of an object that can be in the flat form unless it has symbols for keys. */
+  private members(value: object): boolean {
+    if (!isFrozen(value) || prototypeOf(value) !== Object.prototype || ordinaryTargetOf(value) !== undefined)
+      return false
     if (!hasKeys(value, this.keys)) this.learn(ownKeys(value))
     if (this.shape === 0) return false
     const { writer: w, keys } = this
     const n = keys.length
-    const start = w.beginFlat(this.shape, n)
+    const start = w.beginFlat(this.shape)
     for (let i = 0; i < n; i++) {
       const property = descriptor(value, keys[i])
-      if (property === undefined || !this.member(property)) {
+      if (property === undefined || !this.member(property, i)) {
         w.pos = start
         return false
       }
@@ -70,16 +127,26 @@ export class FlatWriter {
   }
 
   /** Writes the value of a data property, if it is a simple one. An accessor has no value, and is none. */
-  private member(property: PropertyDescriptor): boolean {
+  private member(property: PropertyDescriptor, i: number): boolean {
     const w = this.writer
     const value: unknown = property.value
     if (typeof value === 'number') w.number(value)
-    else if (typeof value === 'string') w.string(value)
+    else if (typeof value === 'string') this.text(value, i)
     else if (typeof value === 'boolean') w.tag(value ? Wire.TRUE : Wire.FALSE)
     else if (value === null) w.tag(Wire.NULL)
     else if (value === undefined && property.get === undefined && property.set === undefined) w.tag(Wire.UNDEFINED)
     else return false
     return true
+  }
+
+  private text(value: string, i: number): void {
+    const { writer: w, texts } = this
+    if (texts === undefined || value.length > MOST_AGAIN) return w.text(value)
+    const { pos } = w
+    if (texts[i] === value) w.again(this.places[i], value)
+    else w.text(value)
+    texts[i] = value
+    this.places[i] = pos
   }
 }
 
@@ -98,7 +165,7 @@ function hasKeys(object: object, keys: readonly string[]): boolean {
 
 /** True if the packed content that comes next is an object in the flat form. */
 export function isFlat(r: Reader, what: number, references: number): boolean {
-  return what === Packed.OBJECT && references === 0 && r.peek(0) === Wire.SHAPED
+  return what === Packed.OBJECT && references === 0 && r.peek(0) === Wire.FLAT
 }
 
 /** The object of the flat form, not yet frozen. `keys` are those of its shape, see {@link canBeFlat}. */

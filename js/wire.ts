@@ -13,9 +13,10 @@
  * 17 back reference: u32 id          18 live object: u32 handle (in content: index of a reference)
  * 19 shaped object: u32 id, u32 shape, u32 count, value*
  * 20 packed: u8 what, u32 references, value*, u32 bytes, content
- * only in content, where 11, 12 and 19 are frozen (19: `flat.ts`):
+ * only in content, where 11 and 12 are frozen:
  * 21 object like an earlier one: u32 id, u32 id of that, value*
  * 22 error: u32 id, u8 kind, u8 fields, value*, u32 count, (key, value)*
+ * 23 flat object: u32 shape, a value for each of its keys     24 in it, for 7: u8 n, bytes (`flat.ts`)
  * ```
  */
 import { fail } from './errors.js'
@@ -46,6 +47,8 @@ export const Wire = {
   PACKED: 20,
   LIKE: 21,
   ERROR: 22,
+  FLAT: 23,
+  TEXT: 24,
 } as const
 
 /** What a packed block holds. */
@@ -82,8 +85,8 @@ export const ERROR_KINDS = [
 const SHORT = 32
 const TWO_BYTE = /[^\0-\xff]/
 
-/** Bytes before the first value of the flat form: packed, what, references, bytes; shaped object, id, shape, count. */
-const FLAT_HEAD = 1 + 1 + 4 + 4 + 1 + 4 + 4 + 4
+/** Bytes before the first value of a flat object: packed, what, references, bytes; flat, shape. */
+const FLAT_HEAD = 1 + 1 + 4 + 4 + 1 + 4
 /** Of them those before the content. */
 const PACKED_HEAD = 1 + 1 + 4 + 4
 
@@ -194,45 +197,79 @@ export class Writer {
   string(s: string): void {
     const n = s.length
     this.need(5 + 2 * n)
-    const u8 = this.u8
     const head = this.pos
     if (n <= SHORT) {
-      let at = head + 5
-      let all = 0
-      let i = 0
-      for (; i + 3 < n; i += 4, at += 4) {
-        const a = s.charCodeAt(i)
-        const b = s.charCodeAt(i + 1)
-        const c = s.charCodeAt(i + 2)
-        const d = s.charCodeAt(i + 3)
-        all |= a | b | c | d
-        u8[at] = a
-        u8[at + 1] = b
-        u8[at + 2] = c
-        u8[at + 3] = d
-      }
-      for (; i < n; i++) {
-        const c = s.charCodeAt(i)
-        all |= c
-        u8[at++] = c
-      }
-      if (all < 256) {
-        u8[head] = Wire.LATIN1
+      if (this.chars(s, head + 5)) {
+        this.u8[head] = Wire.LATIN1
         this.view.setUint32(head + 1, n, true)
-        this.pos = at
+        this.pos = head + 5 + n
         return
       }
     } else if (!TWO_BYTE.test(s)) {
-      u8[head] = Wire.LATIN1
+      this.u8[head] = Wire.LATIN1
       this.view.setUint32(head + 1, n, true)
       this.node.write(s, head + 5, n, 'latin1')
       this.pos = head + 5 + n
       return
     }
-    u8[head] = Wire.UTF16
+    this.u8[head] = Wire.UTF16
     this.view.setUint32(head + 1, n, true)
     this.node.write(s, head + 5, 2 * n, 'utf16le')
     this.pos = head + 5 + 2 * n
+  }
+
+  /** A string in the flat form. */
+  text(s: string): void {
+    const n = s.length
+    if (n <= SHORT) {
+      this.need(2 + n)
+      const head = this.pos
+      if (this.chars(s, head + 2)) {
+        this.u8[head] = Wire.TEXT
+        this.u8[head + 1] = n
+        this.pos = head + 2 + n
+        return
+      }
+    }
+    this.string(s)
+  }
+
+  /** The characters of a short string from this place on, a byte each: false if some are beyond Latin-1. */
+  private chars(s: string, at: number): boolean {
+    const n = s.length
+    const { u8 } = this
+    let all = 0
+    let i = 0
+    for (; i + 3 < n; i += 4, at += 4) {
+      const a = s.charCodeAt(i)
+      const b = s.charCodeAt(i + 1)
+      const c = s.charCodeAt(i + 2)
+      const d = s.charCodeAt(i + 3)
+      all |= a | b | c | d
+      u8[at] = a
+      u8[at + 1] = b
+      u8[at + 2] = c
+      u8[at + 3] = d
+    }
+    for (; i < n; i++) {
+      const c = s.charCodeAt(i)
+      all |= c
+      u8[at++] = c
+    }
+    return all < 256
+  }
+
+  /** The string that {@link text} has written at this place, once more. */
+  again(from: number, s: string): void {
+    if (this.u8[from] !== Wire.TEXT) {
+      this.string(s)
+      return
+    }
+    const n = 2 + s.length
+    this.need(n + 3)
+    const { view, pos } = this
+    for (let i = 0; i < n; i += 4) view.setInt32(pos + i, view.getInt32(from + i))
+    this.pos = pos + n
   }
 
   bigint(x: bigint): void {
@@ -272,16 +309,14 @@ export class Writer {
   }
 
   /** The head of an object in the flat form; {@link endFlat} ends it. Where it stands. */
-  beginFlat(shape: number, members: number): number {
+  beginFlat(shape: number): number {
     this.need(FLAT_HEAD)
     const { u8, view, pos } = this
     u8[pos] = Wire.PACKED
     u8[pos + 1] = Packed.OBJECT
     view.setUint32(pos + 2, 0, true)
-    u8[pos + PACKED_HEAD] = Wire.SHAPED
-    view.setUint32(pos + PACKED_HEAD + 1, 0, true)
-    view.setUint32(pos + PACKED_HEAD + 5, shape, true)
-    view.setUint32(pos + PACKED_HEAD + 9, members, true)
+    u8[pos + PACKED_HEAD] = Wire.FLAT
+    view.setUint32(pos + PACKED_HEAD + 1, shape, true)
     this.pos = pos + FLAT_HEAD
     return pos
   }
@@ -390,6 +425,13 @@ export class Reader {
     return this.node.latin1Slice(from, from + n)
   }
 
+  private few(): string {
+    const n = this.u8[this.pos++]
+    const from = this.pos
+    this.pos = from + n
+    return n <= FEW ? few(this.u8, from, n) : this.node.latin1Slice(from, from + n)
+  }
+
   utf16(): string {
     const n = this.u32()
     const from = this.pos
@@ -425,13 +467,15 @@ export class Reader {
     return Symbol.for(this.text())
   }
 
-  /** A number, a string, a boolean, null or undefined. */
+  /** A member of the flat form: a number, a string, a boolean, null or undefined. */
   scalar(): number | string | boolean | null | undefined {
     switch (this.u8[this.pos++]) {
       case Wire.I32:
         return this.i32()
       case Wire.F64:
         return this.f64()
+      case Wire.TEXT:
+        return this.few()
       case Wire.LATIN1:
         return this.latin1()
       case Wire.UTF16:

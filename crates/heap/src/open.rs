@@ -63,7 +63,7 @@ pub enum Mode {
 }
 
 /// The number that says what the floors above the segment write: changed when a format changes.
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 
 fn segment_options(options: &Options) -> coheap_segment::named::Options {
     coheap_segment::named::Options {
