@@ -259,7 +259,6 @@ export class Attachment {
     const encoder = this.spare ?? this.newEncoder()
     this.spare = undefined
     encoder.writer.restart()
-    encoder.reset()
     encoder.outer = this.active
     this.active = encoder
     return encoder
@@ -270,7 +269,10 @@ export class Attachment {
     const n = writer.pos
     if (missing.length !== 0) this.tree.make(missing)
     if (writer.detached) new Uint8Array(this.room(n)).set(writer.u8.subarray(0, n))
-    else this.spare = encoder
+    else {
+      encoder.reset()
+      this.spare = encoder
+    }
     return n
   }
 

@@ -89,6 +89,8 @@ export class Encoder {
   /** Forgets the containers seen: the next value is a new one. */
   reset(): void {
     this.depth = 0
+    // it is used for later values as well: what it held would stay alive until then
+    for (let i = Math.min(this.count, EARLY) - 1; i >= 0; i--) this.early[i] = nothing
     this.count = 0
     this.ids = undefined
     if (!this.content) return
