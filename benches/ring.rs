@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use coheap_objects::{Cell, packed, record};
 use coheap_queue::{Channel, Role};
 use coheap_segment::Segment;
-use coheap_txn::{Ctx, Mem, Res, TxnOptions};
+use coheap_txn::{BuildMem, Ctx, Res, TxnOptions};
 use common::Pair;
 use criterion::{Criterion, Throughput};
 use crossbeam::queue::ArrayQueue;
@@ -86,7 +86,7 @@ fn put_objects(ctx: &mut Ctx, channel: &Channel, times: u64) {
     let mut i = 0;
     while i < times {
         let n = (BATCH as u64).min(times - i);
-        let build = |m: &mut dyn Mem| {
+        let build = |m: &mut BuildMem<'_>| {
             let mut content = [7; CONTENT];
             let mut one = |k: u64| {
                 content[..8].copy_from_slice(&((i + k) as f64).to_le_bytes());

@@ -9,7 +9,7 @@ use coheap_heap::objects::cell::{Cell, kind};
 use coheap_heap::objects::graph;
 use coheap_heap::queue::Channel;
 use coheap_heap::segment::{Code, Error, Segment};
-use coheap_heap::txn::{Ctx, Fault, Mem, Op, Res};
+use coheap_heap::txn::{BuildMem, Ctx, Fault, Mem, Op, Res};
 use napi::sys;
 
 use crate::batch::Batch;
@@ -278,7 +278,7 @@ impl Live {
     /// Builds what `build` makes of fresh blocks, pending until the next operation takes it.
     pub fn build<T>(
         &mut self,
-        build: impl FnOnce(&mut dyn Mem, &mut dyn FnMut(u32) -> Res<Cell>) -> Res<T>,
+        build: impl FnOnce(&mut BuildMem<'_>, &mut dyn FnMut(u32) -> Res<Cell>) -> Res<T>,
     ) -> Result<T, Fault> {
         let Live { ctx, pins, .. } = self;
         ctx.build(|m| build(m, &mut |handle| pins.cell(handle)))

@@ -337,7 +337,7 @@ impl Ctx {
 
     /// Builds blocks that the next successful write will link: they stay pending until then. `f` allocates, fills and
     /// finishes. If it fails, what it has built is gone.
-    pub fn build<T>(&mut self, f: impl FnOnce(&mut dyn Mem) -> Res<T>) -> Res<T> {
+    pub fn build<T>(&mut self, f: impl FnOnce(&mut BuildMem<'_>) -> Res<T>) -> Res<T> {
         let Ctx { own, explicit, core, pending, ambient, .. } = self;
         let t = match *ambient {
             None | Some(0) => own,

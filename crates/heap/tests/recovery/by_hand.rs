@@ -8,7 +8,7 @@ use std::time::Duration;
 use coheap_heap::open::{self, Mode};
 use coheap_heap::queue::Channel;
 use coheap_heap::segment::{Segment, Status, StatusWord, Word};
-use coheap_heap::txn::{self, Ctx, Guard, TxnOptions};
+use coheap_heap::txn::{self, Ctx, Guard, Mem, TxnOptions};
 use coheap_heap::{Code, Data, Deaths, Heap, Options};
 
 use crate::common::nothing_is_left;
