@@ -61,6 +61,17 @@ test('console.log with every format, console.table', (t) => {
   t.is(out.read().toString().split('\n').slice(0, 4).at(-1), "│ 0       │ 'a'  │ 3   │")
 })
 
+test('a heap is shown by its name and its root', (t) => {
+  const other = Heap.create()
+  const { name } = other
+  other.root.a = { b: { c: 1 } }
+  other.on('participant-died', () => undefined)
+  t.is(inspect(other, { depth: 1, breakLength: Infinity }), `Heap { name: '${name}', root: Shared { a: [Shared] } }`)
+  t.is(inspect([other], { depth: 0 }), '[ [Heap] ]')
+  other.close()
+  t.is(inspect(other), `Heap { name: '${name}', closed: true }`)
+})
+
 test("Node's REPL shows them and completes their keys", async (t) => {
   const input = new PassThrough()
   const output = new PassThrough()

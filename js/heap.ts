@@ -7,6 +7,7 @@ import { threadId } from 'node:worker_threads'
 import { Attachment, isDirect } from './attachment.js'
 import { makeChannel, type Channel, type ChannelOptions } from './channel.js'
 import { CoheapError, calling, fail, wrongType } from './errors.js'
+import { shown } from './inspect.js'
 import { native } from './native.js'
 import type { NativeOptions, Port } from './port.js'
 import { scope } from './scope.js'
@@ -22,6 +23,8 @@ import { tagName, targetOf, type Target } from './target.js'
 import type { Shared } from './types.js'
 import { kindOfClass, type TypedArray } from './view-kinds.js'
 import { delay, limitsOf, timedOut, type Wait } from './waiting.js'
+
+const custom = Symbol.for('nodejs.util.inspect.custom')
 
 /** How a heap is made and used. Those who open one need none; `patience` and `dir` are each opener's own. */
 export interface HeapOptions {
@@ -495,5 +498,18 @@ export class Heap<Root extends object = any> extends EventEmitter {
   /** As {@link close}. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** `Heap { name: 'shop', root: Shared { … } }` instead of the parts of an EventEmitter. */
+  [custom](depth: number, options: object, inspect: unknown): unknown {
+    const { name, closed } = this
+    return shown(
+      { self: this },
+      'Heap',
+      depth,
+      options,
+      () => (closed ? { name, closed } : { name, root: this.root }),
+      inspect,
+    )
   }
 }
