@@ -3,14 +3,12 @@
  *
  * In the heap a struct's instance is a record of a class whose name says its layout (`layout.ts`), so its shape is one
  * and its fields stand in the same slots for ever. Its wrapper is no Proxy: an ordinary object that takes no properties,
- * whose prototype has an accessor for each field. That knows its word beforehand and reads it in the window as
- * `record.ts` does. An instance that is not shared looks the same; its values stand behind it in this thread.
+ * whose prototype has an accessor for each field (`struct-fields.ts`). That knows its word beforehand and reads it in the
+ * window as `record.ts` does. An instance that is not shared looks the same; its values stand behind it in this thread.
  */
 // first: these modules refer to each other, and it is from there that they can be evaluated in turn, whoever is asked for
 import './attachment.js'
 import type { Attachment } from './attachment.js'
-import { again, immediate } from './cells.js'
-import * as cells from './cells.js'
 import {
   declareStruct,
   notRegistered,
@@ -20,19 +18,18 @@ import {
   type ClassInfo,
 } from './classes.js'
 import { members, uncloneable } from './collection.js'
-import { fail, wrongType } from './errors.js'
-import { initialOf, kindOfField, type Fields, type FieldType } from './fields.js'
+import { wrongType } from './errors.js'
+import { initialOf, type Fields, type FieldType } from './fields.js'
 import { shown } from './inspect.js'
 import { layoutOf } from './layout.js'
-import { RecordTarget, ask, entriesOf, fits, store } from './record.js'
+import { RecordTarget, entriesOf, fits } from './record.js'
 import { ownOnly } from './property.js'
-import { FIRST_SLOT, MOST_INLINE, UNKNOWN } from './shapes.js'
+import { MOST_INLINE } from './shapes.js'
 import { special, unreadable } from './stand-in.js'
-import { Given } from './target.js'
+import { LocalTarget, fitted, newAccessors, type Accessors, type Values } from './struct-fields.js'
+import { Given, ordinaryTargetOf } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
-// the compiler knows what a constant of this module is, and not what an imported one is
-const { ABSENT, ASK, scratchF, scratchU } = cells
 
 /** What a field of this type holds. */
 export type FieldValue<T extends FieldType> = T extends 'bool'
@@ -57,94 +54,28 @@ export interface StructClass<F extends Fields> {
   readonly name: string
 }
 
-/** The values of an instance that is not live, by their names. */
-type Values = Record<string, unknown>
-
 // without a prototype and yet an ordinary object to the engine
 const NoProperties = function () {
   // empty
 } as unknown as new () => Values
 NoProperties.prototype = Object.create(null) as object
 
-/** What stands behind an instance that is not live. */
-class LocalTarget {
-  readonly info: ClassInfo
-  readonly values: Values
-  constructor(info: ClassInfo, values: Values) {
-    this.info = info
-    this.values = values
+/** Ties what stands behind it to an instance that is not live; of live ones {@link ordinaryTargetOf} tells. */
+class Local extends Given {
+  #target: LocalTarget
+  constructor(instance: object, target: LocalTarget) {
+    super(instance)
+    this.#target = target
+  }
+  static of(value: object): LocalTarget | undefined {
+    return #target in value ? value.#target : undefined
   }
 }
 
-/**
- * An instance, with what stands behind it. A private field of its own besides the one that every live object has: where
- * this is asked for there is one, and only in instances of structs, so the engine knows its place beforehand.
- */
-class Instance extends Given {
-  #behind: RecordTarget | LocalTarget
-  constructor(object: object, behind: RecordTarget | LocalTarget) {
-    super(object)
-    this.#behind = behind
-  }
-
-  static behind(value: object): RecordTarget | LocalTarget | undefined {
-    return #behind in value ? value.#behind : undefined
-  }
-
-  /** Reads a field whose slot stands in the object itself. */
-  static getter(info: ClassInfo, name: string, slot: number): (this: Instance) => unknown {
-    const word = FIRST_SLOT + slot
-    return function () {
-      const t = this.#behind
-      // another struct's instance has something else in this place
-      if (!(t instanceof RecordTarget) || t.info !== info) return elsewhere(t, info, name)
-      if (t.attachment.gate === 0) {
-        const u32 = t.u32
-        const low = t.low
-        const version = u32[low]
-        if ((version & 1) === 0 && u32[low + 2] === t.shape.id) {
-          const x = t.f64[t.base + word]
-          scratchF[0] = x
-          if (x === x) return x
-          if (again(u32, low) === version) {
-            const { child } = t
-            if (child !== undefined && scratchU[0] === t.childLow && scratchU[1] === t.childHigh) return child
-            const value = immediate(t)
-            if (value !== ASK && value !== ABSENT) return value
-          }
-        }
-      }
-      return asked(t, name)
-    }
-  }
-
-  /** Reads a field whose slot does not. */
-  static distantGetter(info: ClassInfo, name: string): (this: Instance) => unknown {
-    return function () {
-      const t = this.#behind
-      return t instanceof RecordTarget && t.info === info ? asked(t, name) : elsewhere(t, info, name)
-    }
-  }
-
-  static setter(info: ClassInfo, name: string, slot: number): (this: Instance, value: unknown) => void {
-    const { name: struct, types } = info.layout!
-    const type = types[slot]
-    const { takes, wrap } = kindOfField(type)
-    return function (value) {
-      const t = this.#behind
-      if (t instanceof RecordTarget && t.info === info) {
-        if (info.prototype === undefined) throw unregistered(info.name)
-        const stored = typeof value === takes && wrap === undefined ? value : fitted(struct, name, type, value)
-        store(t, name, t.shape === UNKNOWN ? undefined : slot, stored)
-        return
-      }
-      const values = localValues(t, info, name)
-      if (Object.isFrozen(this)) {
-        throw fail('ERR_COHEAP_READ_ONLY', `the ${struct} is frozen: ${name} cannot be changed`)
-      }
-      values[name] = fitted(struct, name, type, value)
-    }
-  }
+/** What stands behind an instance of a struct; undefined for anything else. */
+function behind(value: object): RecordTarget | LocalTarget | undefined {
+  const target = ordinaryTargetOf(value)
+  return target === undefined ? Local.of(value) : target instanceof RecordTarget ? target : undefined
 }
 
 /** For the values of {@link makeLocal}. */
@@ -154,13 +85,12 @@ export function noValues(): Values {
 
 /** The values behind an instance of a struct that is not live, by their names; undefined for anything else. */
 export function valuesOf(value: object): Values | undefined {
-  const t = Instance.behind(value)
-  return t instanceof LocalTarget ? t.values : undefined
+  return Local.of(value)?.values
 }
 
 /** The names of the fields of an instance of a struct, live or not; undefined for anything else. */
 export function fieldsOf(value: object): readonly string[] | undefined {
-  return Instance.behind(value)?.info.layout!.names
+  return behind(value)?.info.layout!.names
 }
 
 /** Who compares by own properties, as `assert.deepStrictEqual` does, is shown the fields. */
@@ -179,7 +109,9 @@ export function makeLocal(info: ClassInfo, values: Values): object {
 }
 
 function localOf(instance: object, info: ClassInfo, values: Values): object {
-  new Instance(instance, new LocalTarget(info, values))
+  const target = new LocalTarget(info, values)
+  new (partsOf(info).Accessors)(instance, target)
+  new Local(instance, target)
   return sealed(Object.defineProperty(instance, members, compared))
 }
 
@@ -195,14 +127,16 @@ export function makeStruct(a: Attachment, h: number, at: number, shapeWord: numb
   if (info.prototype === undefined) unreadable.count++
   else if (fits(info, known)) target.shape = known
   info.met = true
-  const instance = Object.defineProperty(partsOf(info).make(), members, compared)
+  const { Accessors, make } = partsOf(info)
+  const instance = Object.defineProperty(make(), members, compared)
   target.self = instance
-  new Instance(instance, target)
+  new Accessors(instance, target)
   return target
 }
 
 interface Parts {
   readonly Class: StructClass<Fields>
+  readonly Accessors: Accessors
   /** Makes wrappers. */
   make: () => object
   /** The prototype that they have. */
@@ -215,9 +149,10 @@ const parts = new Map<ClassInfo, Parts>()
 function partsOf(info: ClassInfo): Parts {
   let known = parts.get(info)
   if (known === undefined) {
-    const Class = classOf(info)
+    const Accessors = newAccessors()
+    const Class = classOf(info, Accessors)
     info.base = Class.prototype
-    known = { Class, make: uncloneable(Class.prototype), madeFor: Class.prototype }
+    known = { Class, Accessors, make: uncloneable(Class.prototype), madeFor: Class.prototype }
     parts.set(info, known)
   }
   const prototype = info.prototype ?? known.Class.prototype
@@ -232,7 +167,7 @@ function partsOf(info: ClassInfo): Parts {
 standInForStructs((info) => partsOf(info).Class.prototype)
 
 /** The class, whose prototype has the accessors. */
-function classOf(info: ClassInfo): StructClass<Fields> {
+function classOf(info: ClassInfo, accessors: Accessors): StructClass<Fields> {
   const { name, names, types } = info.layout!
   const Named = {
     // eslint-disable-next-line @typescript-eslint/no-extraneous-class -- its accessors are added below
@@ -259,53 +194,17 @@ function classOf(info: ClassInfo): StructClass<Fields> {
   Object.defineProperty(prototype, 'toJSON', method(toJSON))
   Object.defineProperty(prototype, custom, method(inspected))
   names.forEach((key, i) => {
-    const get = i < MOST_INLINE ? Instance.getter(info, key, i) : Instance.distantGetter(info, key)
-    Object.defineProperty(prototype, key, { get, set: Instance.setter(info, key, i), configurable: true })
+    const get = i < MOST_INLINE ? accessors.getter(key, i) : accessors.distantGetter(key)
+    Object.defineProperty(prototype, key, { get, set: accessors.setter(info, key, i), configurable: true })
   })
   return Named
-}
-
-// fields
-
-function asked(t: RecordTarget, name: string): unknown {
-  if (t.info.prototype === undefined) throw unregistered(t.info.name)
-  const value = ask(t, name)
-  return value === ABSENT ? initialValue(t.info, name) : value
-}
-
-function initialValue(info: ClassInfo, name: string): unknown {
-  const { names, types } = info.layout!
-  return initialOf(types[names.indexOf(name)])
-}
-
-/** The values behind an instance that is not live. */
-function localValues(t: RecordTarget | LocalTarget, info: ClassInfo, name: string): Values {
-  if (t instanceof LocalTarget && t.info === info) return t.values
-  throw new TypeError(`the field ${name} of a ${info.layout!.name} is asked of another struct`)
-}
-
-/** A field of an instance that is not live. */
-function elsewhere(t: RecordTarget | LocalTarget, info: ClassInfo, name: string): unknown {
-  const value = localValues(t, info, name)[name]
-  return value === undefined ? initialValue(info, name) : value
-}
-
-/** A value as the field holds it. */
-function fitted(struct: string, name: string, type: FieldType, value: unknown): unknown {
-  const { takes, wrap } = kindOfField(type)
-  if (takes === undefined) return value
-  if (typeof value !== takes) {
-    const found = value === null ? 'null' : typeof value
-    throw wrongType(`the field ${name} of a ${struct} takes a ${takes} (${type}), not ${found}`)
-  }
-  return wrap === undefined ? value : wrap(value as never)
 }
 
 // as a whole
 
 /** A plain object with the fields: one consistent view. */
 function plainOf(instance: object): Values {
-  const t = Instance.behind(instance)
+  const t = behind(instance)
   const plain: Values = {}
   if (t instanceof LocalTarget) return Object.assign(plain, t.values)
   if (t === undefined) throw new TypeError('the fields of a struct are asked of something else')
@@ -321,7 +220,7 @@ function toJSON(this: object): Values {
 
 /** `Point { x: 1 }`, live `Shared Point { x: 1 }` */
 function inspected(this: object, depth: number, options: object, inspect: unknown): unknown {
-  const t = Instance.behind(this)
+  const t = behind(this)
   // the prototype itself
   if (t === undefined) return this
   const { info } = t

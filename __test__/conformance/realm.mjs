@@ -16,7 +16,7 @@ function source(url) {
 
 /** What the library takes from Node: of the main realm, as in every vm context. */
 const builtIns = new Map()
-for (const name of ['node:util', 'node:events', 'node:crypto', 'node:worker_threads', 'node:module']) {
+for (const name of ['node:util', 'node:events', 'node:crypto', 'node:worker_threads', 'node:module', 'node:vm']) {
   builtIns.set(name, await import(name))
 }
 
