@@ -9,7 +9,7 @@
 import { Script } from 'node:vm'
 import { again, immediate } from './cells.js'
 import * as cells from './cells.js'
-import { unregistered, type ClassInfo } from './classes.js'
+import { PLAIN, unregistered, type ClassInfo } from './classes.js'
 import { fail, wrongType } from './errors.js'
 import { initialOf, kindOfField, type FieldType } from './fields.js'
 import { RecordTarget, ask, store } from './record.js'
@@ -135,11 +135,15 @@ export function newAccessors(): Accessors {
   try {
     // no `eval`: Node.js can be told to forbid that
     script ??= new Script(`(${String(accessors)})`, { filename: SOURCE })
-    return (script.runInThisContext() as typeof accessors)(needed())
+    const made = (script.runInThisContext() as typeof accessors)(needed())
+    // what a tool has put into it may be missed only when it is used
+    const tried = new made({}, new LocalTarget(PLAIN, { x: 1 }))
+    if (made.getter('x', 0).call(tried) === 1) return made
   } catch {
-    // a tool has made something of the source that does not stand by itself: all structs share one evaluation then
-    return accessors(needed())
+    // as below
   }
+  // a tool has made something of the source that does not stand by itself: all structs share one evaluation then
+  return accessors(needed())
 }
 
 /** A field of a live instance that cannot be read without crossing. */
