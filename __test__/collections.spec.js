@@ -276,3 +276,43 @@ test('inspection of maps and sets', (t) => {
   t.is(inspect(fresh(new Set([1, 'x']))), "SharedSet(2) { 1, 'x' }")
   t.is(inspect(fresh(new Map())), 'SharedMap(0) {}')
 })
+
+test('what is asked for again and again is what is there now', (t) => {
+  const dice = randomly(9)
+  const keys = [0, NaN, 1.5, 'a', 'five5', 'a key with a block', 'another key with a block', true, '1', 1]
+  const values = [1, -0, NaN, undefined, null, true, '', 'short', 'a text with a block of its own', 12n]
+  const model = new Map()
+  const m = fresh(new Map())
+  const change = (map, key, value, what) => {
+    if (what < 2) map.delete(key)
+    else if (what === 2) map.clear()
+    // new bodies, and stripes
+    else if (what === 3) for (let i = 0; i < 80; i++) map.set(1000 + i, i)
+    else if (what === 4) for (let i = 0; i < 80; i++) map.delete(1000 + i)
+    else map.set(key, value)
+  }
+  for (let step = 0; step < 5000; step++) {
+    const [key, value, what] = [dice.pick(keys), dice.pick(values), dice.int(60)]
+    if (dice.int(10) === 0) {
+      const undone = dice.int(2) === 0
+      try {
+        heap.transaction(() => {
+          change(m, key, value, what)
+          if (what > 4 && !Object.is(m.get(key), value)) t.fail(`${String(key)} in a transaction`)
+          if (undone) throw new RangeError('undone')
+        })
+        change(model, key, value, what)
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error
+      }
+    } else if (dice.int(4) === 0) {
+      change(m, key, value, what)
+      change(model, key, value, what)
+    }
+    for (const k of keys) if (!Object.is(m.get(k), model.get(k))) t.fail(`step ${step}: ${String(k)}`)
+  }
+  m.set('a', 1)
+  for (let i = 0; i < 100; i++) m.get('a')
+  heap.destroy(m)
+  t.throws(() => m.get('a'), { code: 'ERR_COHEAP_DESTROYED' })
+})

@@ -31,6 +31,7 @@ export interface Window {
   readonly u32: Uint32Array
   readonly f64: Float64Array
   readonly bytes: number
+  readonly index: number
 }
 
 /** The version lines of Node.js on which reading without crossing is proved, on x64. */
@@ -582,10 +583,21 @@ export class Attachment {
     if (window === undefined || window.bytes < end) {
       const buffer = this.port.window(index, end)
       this.done()
-      window = { u32: new Uint32Array(buffer), f64: new Float64Array(buffer), bytes: buffer.byteLength }
+      window = { u32: new Uint32Array(buffer), f64: new Float64Array(buffer), bytes: buffer.byteLength, index }
       this.windows[index] = window
     }
     return window
+  }
+
+  /** The window in which all of these words stand, which native code has read; undefined if they do not stand in one. */
+  windowOf(words: readonly number[]): Window | undefined {
+    const index = Math.floor(words[0] / WINDOW)
+    let last = 0
+    for (const at of words) {
+      if (Math.floor(at / WINDOW) !== index) return undefined
+      last = Math.max(last, at % WINDOW)
+    }
+    return this.windowTo(words[0], last - (last % SLAB) + SLAB)
   }
 
   /**

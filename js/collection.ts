@@ -4,6 +4,7 @@
  */
 import type { Attachment } from './attachment.js'
 import { isDirect, wordIn } from './attachment.js'
+import type { Places } from './places.js'
 import { In } from './port.js'
 import { scope } from './scope.js'
 import { unreadable } from './stand-in.js'
@@ -21,6 +22,8 @@ export class CollectionTarget implements Target {
   writes = 0
   readonly u32: Uint32Array
   readonly low: number
+  /** Of a map: where the entries stand that were asked for. */
+  places: Places | undefined = undefined
 
   constructor(attachment: Attachment, h: number, tag: number, offset: number) {
     this.attachment = attachment

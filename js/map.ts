@@ -2,7 +2,8 @@
  * {@link SharedMap}: what a `Map` in the heap comes back as.
  */
 import type { Attachment } from './attachment.js'
-import { isDirect } from './attachment.js'
+import { isDirect, wordIn } from './attachment.js'
+import { ASK } from './cells.js'
 import {
   CollectionTarget,
   Cursor,
@@ -18,7 +19,8 @@ import {
   withKey,
 } from './collection.js'
 import { inspectMap } from './inspect.js'
-import { Status, Tag } from './port.js'
+import { Places } from './places.js'
+import { In, Status, Tag } from './port.js'
 import { ownOnly } from './property.js'
 import type { Target } from './target.js'
 import { atomically } from './transaction.js'
@@ -56,9 +58,16 @@ export class SharedMap<K = unknown, V = unknown> {
   /** The value of a key, or undefined. Never copies the key in. */
   get(key: K): V | undefined {
     const t = of(this, 'get')
+    const { places } = t
+    if (places !== undefined && t.attachment.gate === 0) {
+      const value = places.peek(t.u32, t.low, key)
+      if (value !== ASK) return value as V | undefined
+    }
     const a = using(t)
     if (isForeign(a, key)) return undefined
-    return a.alone(find(t, key)) as V | undefined
+    const value = find(t, key)
+    if (a.state[In.PLACE] === 1) remember(t, key)
+    return a.alone(value) as V | undefined
   }
 
   /** True if the key is there. Never copies the key in. */
@@ -171,13 +180,42 @@ Object.defineProperty(SharedMap.prototype, Symbol.iterator, {
 
 /** Asks for the value of a key. */
 function find(t: CollectionTarget, key: unknown): unknown {
-  const { port } = t.attachment
+  const { port, state, gate } = t.attachment
   if (isDirect(key)) {
     point(t, 0)
+    state[In.PLACE] = gate === 0 && (t.places ??= new Places()).wanted() ? 1 : 0
     return port.mapGet(key)
   }
   point(t, t.attachment.stage(key))
+  state[In.PLACE] = 0
   return port.mapGet(undefined)
+}
+
+/** Remembers where the entry stands that was just asked for, as the answer says. */
+function remember(t: CollectionTarget, key: unknown): void {
+  const { state, nums } = t.attachment
+  const status = state[0]
+  if (status !== Status.OK && status !== Status.NUMBER) return
+  const value = nums[In.VALUE]
+  const guard = nums[In.GUARD]
+  const at = nums[In.KEY_AT]
+  const keyLow = state[In.KEY_CELL]
+  const blockLow = nums[In.KEY_BLOCK] === 0 ? keyLow : state[In.KEY_WORD]
+  const block = nums[In.KEY_BLOCK] === 0 ? at : nums[In.KEY_BLOCK]
+  const place = {
+    guard: wordIn(guard),
+    at: wordIn(at),
+    keyLow,
+    keyHigh: state[In.KEY_CELL + 1],
+    block: wordIn(block),
+    blockLow,
+  }
+  const common = { body: nums[In.BODY], stripes: nums[In.STRIPES] }
+  // may be a call, whose answer is another one
+  const window = t.attachment.windowOf([guard, at, at + 8, block])
+  state[0] = status
+  nums[In.VALUE] = value
+  if (window !== undefined) t.places!.add(key, place, common, window)
 }
 
 /** A call with a key and a value, each as it is or staged. */

@@ -63,6 +63,22 @@ export const In = {
   FLAGS: 20,
   /** `state`: milliseconds. */
   MAX_HOLD: 21,
+  /** `state`: 1: say where the entry stands. In the answer, if that is OK or NUMBER: 1 if it was said. */
+  PLACE: 23,
+  /** `nums`, out: the offset of the entry's version word. */
+  GUARD: 14,
+  /** `nums`, out: the offset of the key's cell; the value's is the next. */
+  KEY_AT: 15,
+  /** `nums`, out: the offset of the map's body. */
+  BODY: 16,
+  /** `nums`, out: the map's word for its stripes. */
+  STRIPES: 17,
+  /** `nums`, out: the offset of the block that the key's cell refers to, or 0. */
+  KEY_BLOCK: 18,
+  /** `state`, out: the key's cell, two words. */
+  KEY_CELL: 38,
+  /** `state`, out: the low half of word 0 of the key's block. */
+  KEY_WORD: 40,
   /**
    * `state`: not 0: a callback's transaction begins with the next call, whichever it is, which sets this to 0.
    * Its value is 8, or 9 for one that reserves its reads. A transaction that never makes a call costs nothing.
@@ -173,7 +189,7 @@ export interface Port {
 
   // maps and sets
   size(h: number): number
-  /** HANDLE, WIRE. NUMBER. */
+  /** HANDLE, WIRE, PLACE. NUMBER. */
   mapGet(key: Direct): unknown
   /** HANDLE, WIRE. */
   mapHas(key: Direct): boolean

@@ -4,6 +4,9 @@ import { struct } from '../../dist/index.js'
 
 export const KEYS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l']
 
+/** The keys of the map: some stand in their cell, some have a block. */
+export const MAPPED = KEYS.map((key, i) => (i % 2 === 0 ? key : `a longer key ${key}`))
+
 /** The most elements of the list whose elements each have a place of their own. */
 export const MOST = 16
 
@@ -18,6 +21,7 @@ export const PLACES = {
   children: 80,
   fixed: 92,
   counters: 110,
+  mapped: 112,
 }
 
 /** A fixed layout: numbers in every other field, any value in the rest. */

@@ -5,7 +5,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Heap } from '../../dist/index.js'
-import { Fixed, KEYS, MOST, PLACES } from './places.mjs'
+import { Fixed, KEYS, MAPPED, MOST, PLACES } from './places.mjs'
 import { belongs, numberOf, textOf } from './tagged.mjs'
 
 const [most, writers, plant] = process.argv.slice(2)
@@ -31,6 +31,7 @@ root.mixedList = []
 root.ordered = []
 root.focus = 'numbers'
 root.counters = { count: 0, list: [0, 0, 0, 0] }
+root.mapped = new Map()
 
 const faults = []
 function fault(where, value) {
@@ -88,6 +89,22 @@ const kinds = {
       for (let i = 0; i < MOST; i++, n++) {
         const value = list[i]
         if (!belongs(PLACES.ordered + i, value, true)) fault(`ordered[${i}]`, value)
+        if (i === 0 && value !== last) {
+          changes++
+          last = value
+        }
+      }
+    }
+    return changes
+  },
+  mapped() {
+    const map = root.mapped
+    let changes = 0
+    let last
+    for (let n = 0; n < RUN;) {
+      for (let i = 0; i < MAPPED.length; i++, n++) {
+        const value = map.get(MAPPED[i])
+        if (!belongs(PLACES.mapped + i, value, true)) fault(`mapped.get('${MAPPED[i]}')`, value)
         if (i === 0 && value !== last) {
           changes++
           last = value

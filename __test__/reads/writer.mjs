@@ -2,7 +2,7 @@
 //   node writer.mjs HEAP SEED [plant]      plant: now and then a value is of another place, which a reader must find
 import { Heap } from '../../dist/index.js'
 import { randomly } from '../fixtures/random.js'
-import { KEYS, MOST, PLACES } from './places.mjs'
+import { KEYS, MAPPED, MOST, PLACES } from './places.mjs'
 import { numberOf, textOf, valueOf } from './tagged.mjs'
 
 const [name, seed, plant] = process.argv.slice(2)
@@ -90,6 +90,17 @@ const changes = {
       const i = dice.int(n)
       ordered[i] = value(i)
     }
+  },
+  // entries come and go, the body is made anew, and beyond 64 entries there are stripes
+  mapped(i, k) {
+    const { mapped } = root
+    const what = dice.int(200)
+    if (what < 20) mapped.delete(MAPPED[i])
+    else if (what === 20) mapped.clear()
+    else if (what === 21) for (let n = 0; n < 100; n++) mapped.set(n, numberOf(127, n))
+    else if (what === 22) for (let n = 0; n < 100; n++) mapped.delete(n)
+    else if (what === 23 && dice.int(4) === 0) root.mapped = new Map(mapped)
+    else mapped.set(MAPPED[i], (what % 4 === 0 ? valueOf : numberOf)(place(k), dice.int(2 ** 20), children))
   },
   // only ever grows
   counters() {

@@ -15,7 +15,7 @@ use crate::js::{Js, Value};
 use crate::keys::KeyIn;
 use crate::live::{Call, Live};
 use crate::pins::Pins;
-use crate::port::{Callback, Outcome, Parts, Port, at};
+use crate::port::{Callback, Outcome, Parts, Port, State, at};
 use crate::staging::Staging;
 use crate::text::Text;
 
@@ -52,6 +52,30 @@ struct Get<'a> {
     key: &'a MapKey<'a>,
 }
 
+/// As [`Get`], and where the entry stands.
+struct GetPlace<'a> {
+    h: u32,
+    key: &'a MapKey<'a>,
+    place: &'a mut Option<map::Place>,
+}
+
+impl Call for GetPlace<'_> {
+    type Out = Cell;
+    fn run<M: Mem>(&mut self, m: &mut M, pins: &mut Pins, out: &mut Vec<u8>) -> Res<Cell> {
+        let map = pins.object_of(self.h, kind::MAP)?;
+        match map::get_place(m, map, self.key)? {
+            Some((cell, guard, place)) => {
+                *self.place = place;
+                convert::load(m, guard, cell, pins, out)
+            }
+            None => {
+                *self.place = None;
+                Ok(Cell::ABSENT)
+            }
+        }
+    }
+}
+
 impl Call for Get<'_> {
     type Out = Cell;
     #[inline(always)]
@@ -72,11 +96,38 @@ fn place(port: &Port) -> (u32, usize) {
 
 fn get(port: &mut Port, js: Js, [key]: [Value; 1]) -> Outcome {
     let (h, wire) = place(port);
+    let asked = port.state.told_word(at::PLACE) != 0;
     let Parts { live, staging, text, .. } = port.parts()?;
     let input = Input::of(js, key, text)?;
     let key = KeyIn::find(input, text, staging.read(wire)?, live)?;
+    if asked {
+        let mut place = None;
+        let found = live.read(GetPlace { h, key: &key, place: &mut place })?;
+        tell(&mut port.state, place);
+        return deliver_by_state(port, js, found);
+    }
     let found = live.read(Get { h, key: &key })?;
     deliver_by_state(port, js, found)
+}
+
+/// Says where an entry stands.
+fn tell(state: &mut State, place: Option<map::Place>) {
+    state.word(at::PLACE, place.is_some() as u32);
+    if let Some(place) = place {
+        let block = if place.key_word == 0 { 0 } else { place.key.offset() };
+        for (i, offset) in [
+            (at::GUARD, place.guard.0),
+            (at::KEY_AT, place.key_at),
+            (at::BODY, place.body),
+            (at::STRIPES, place.stripes),
+            (at::KEY_BLOCK, block),
+        ] {
+            state.number(i, offset as f64);
+        }
+        state.word(at::KEY_CELL, place.key.0 as u32);
+        state.word(at::KEY_CELL + 1, (place.key.0 >> 32) as u32);
+        state.word(at::KEY_WORD, place.key_word as u32);
+    }
 }
 
 struct Has<'a> {

@@ -58,6 +58,22 @@ pub mod at {
     pub const VALUE: usize = 12;
     /// `nums`: a transaction.
     pub const TX: usize = 13;
+    /// `state`: 1: say where the entry stands; in the answer 1 if that was said.
+    pub const PLACE: usize = 23;
+    /// `nums`, in the answer: the offset of the entry's version word.
+    pub const GUARD: usize = 14;
+    /// `nums`: the offset of the key's cell.
+    pub const KEY_AT: usize = 15;
+    /// `nums`: the offset of the map's body.
+    pub const BODY: usize = 16;
+    /// `nums`: the map's word 5.
+    pub const STRIPES: usize = 17;
+    /// `nums`: the offset of the key's block, or 0.
+    pub const KEY_BLOCK: usize = 18;
+    /// `state`: the key's cell, two words.
+    pub const KEY_CELL: usize = 38;
+    /// `state`: the low half of word 0 of the key's block.
+    pub const KEY_WORD: usize = 40;
 }
 
 /// The words of the state buffer.

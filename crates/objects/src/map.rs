@@ -22,6 +22,8 @@
 //! A map owns its by-value keys and values: overwriting, deleting and clearing free them. The functions take any
 //! identity that is a map or a set; a set is a map without values.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use coheap_segment::word::Word1;
 use coheap_segment::{Code, Error, Off};
 use coheap_txn::{Fault, Guard, Mem, Res};
@@ -159,6 +161,53 @@ pub fn get<M: Mem + ?Sized>(m: &mut M, map: Off, key: &MapKey<'_>) -> Res<Option
         Some(None) => Err(Fault::Error(Error::corrupt("a value asked of a set", map))),
         None => Ok(None),
     }
+}
+
+/// Where an entry stands, for who looks at it again without going by the key. While the body and the stripes' word are
+/// these, the entry's key cell is this one and the key's block has this word 0, under a look at the guard before and
+/// after, it is the entry of the same key: nothing is moved within a body, and a block's version never recurs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The version word of this key.
+    pub guard: Guard,
+    /// The map's body.
+    pub body: Off,
+    /// The map's word 5, see [`crate::stripes`].
+    pub stripes: u64,
+    /// Where the key's cell stands; the value's is the next word.
+    pub key_at: Off,
+    /// The key's cell.
+    pub key: Cell,
+    /// Word 0 of the block that the key's cell refers to; 0 if it refers to none.
+    pub key_word: u64,
+}
+
+/// As [`get`], and where the entry stands. Only of a value that stands in its cell.
+pub fn get_place<M: Mem + ?Sized>(
+    m: &mut M,
+    map: Off,
+    key: &MapKey<'_>,
+) -> Res<Option<(Cell, Guard, Option<Place>)>> {
+    let Lookup { guard, found, .. } = lookup(m, map, key)?;
+    let Some(found) = found else { return Ok(None) };
+    let Some(at) = found.entry.value() else {
+        return Err(Fault::Error(Error::corrupt("a value asked of a set", map)));
+    };
+    let value = Cell(m.load64(guard, at)?);
+    if value.is_by_value_block() || value.is_identity() {
+        return Ok(Some((value, guard, None)));
+    }
+    let key = Cell(m.load64(guard, found.entry.key())?);
+    // Relaxed: the entry owns the key's block, and both are validated with the guard
+    let key_word = match key.is_by_value_block() || key.is_identity() {
+        true => m.segment().word(key.offset())?.load(Relaxed),
+        false => 0,
+    };
+    // final, or guarded by the map word, which is the guard then
+    let stripes = m.load64(guard, map + STRIPES)?;
+    let key_at = found.entry.key();
+    let place = Place { guard, body: found.body.at, stripes, key_at, key, key_word };
+    Ok(Some((value, guard, Some(place))))
 }
 
 /// True if the map or set has this key.

@@ -282,6 +282,51 @@ fn get_or_insert_makes_a_value_once() {
     assert_eq!((cell, new), (n(7.0), false));
 }
 
+/// What is read where the entry was said to stand; `None`: it stands there no more.
+fn read_at(m: &mut ScratchMem, at: Off, place: &map::Place) -> Option<Cell> {
+    let word = |at: Off| m.segment().word(at).unwrap().load(Relaxed);
+    let stands = word(at + 24) == place.body
+        && word(at + 40) == place.stripes
+        && word(place.key_at) == place.key.0
+        && (place.key_word == 0 || word(place.key.offset()) == place.key_word);
+    stands.then(|| Cell(word(place.key_at + 8)))
+}
+
+#[test]
+fn an_entry_is_read_where_it_was_said_to_stand_until_it_is_gone() {
+    let mut rng = Rng(seed());
+    let mut m = ScratchMem::new(256 << 20);
+    let sut = map::create(&mut m, Tag::Map).unwrap();
+    let keys: Vec<_> = (0..200).filter(|i| matches!(i % 12, 0..=4)).map(key).collect();
+    let mut places = vec![None; keys.len()];
+    let mut reads = [0; 2];
+    for step in 0..20_000 {
+        let i = rng.below(keys.len() as u64) as usize;
+        match rng.below(400) {
+            0 => map::clear(&mut m, sut).unwrap(),
+            1..80 => drop(map::delete(&mut m, sut, &keys[i]).unwrap()),
+            80..200 => drop(set(&mut m, sut, &keys[i], n(step as f64))),
+            _ => {
+                let found = map::get(&mut m, sut, &keys[i]).unwrap().map(|(cell, _)| cell);
+                if let Some(seen) = places[i].as_ref().and_then(|place| read_at(&mut m, sut, place)) {
+                    assert_eq!(Some(seen), found);
+                    reads[0] += 1;
+                }
+                let placed = map::get_place(&mut m, sut, &keys[i]).unwrap();
+                assert_eq!(placed.map(|(cell, ..)| cell), found);
+                places[i] = placed.and_then(|(_, _, place)| place);
+                assert_eq!(places[i].and_then(|place| read_at(&mut m, sut, &place)), found);
+                reads[1] += places[i].is_some() as usize;
+            }
+        }
+    }
+    assert!(reads[0] > 500 && reads[1] > 2000, "{reads:?}");
+    // what does not stand in its cell is asked for
+    let long = string::build(&mut m, &Str::from("a value with a block of its own")).unwrap();
+    set(&mut m, sut, &keys[0], long);
+    assert!(map::get_place(&mut m, sut, &keys[0]).unwrap().unwrap().2.is_none());
+}
+
 #[test]
 fn a_corrupt_map_gives_an_error_and_no_endless_loop() {
     let seed = seed();
