@@ -593,9 +593,10 @@ export class Attachment {
   windowOf(words: readonly number[]): Window | undefined {
     const index = Math.floor(words[0] / WINDOW)
     let last = 0
-    for (const at of words) {
-      if (Math.floor(at / WINDOW) !== index) return undefined
-      last = Math.max(last, at % WINDOW)
+    // by index: it must not depend on how a program lets arrays be iterated
+    for (let i = 0; i < words.length; i++) {
+      if (Math.floor(words[i] / WINDOW) !== index) return undefined
+      last = Math.max(last, words[i] % WINDOW)
     }
     return this.windowTo(words[0], last - (last % SLAB) + SLAB)
   }

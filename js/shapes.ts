@@ -113,7 +113,8 @@ export class ShapeTree {
 
   /** Makes the shapes of these kinds, as far as there is room. */
   make(missing: Kind[]): void {
-    for (const { keys, info } of missing) this.find(keys, info, true)
+    // by index: it must not depend on how a program lets arrays be iterated
+    for (let i = 0; i < missing.length; i++) this.find(missing[i].keys, missing[i].info, true)
     missing.length = 0
   }
 
