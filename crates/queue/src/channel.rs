@@ -185,7 +185,11 @@ impl Channel {
         let (n, put) = if self.lifo {
             self.push(ctx, cells)?
         } else if ctx.in_transaction() {
-            ctx.with_party(|party: &mut Channels, hand| party.put(hand, self, cells))?
+            let (n, put) = ctx.with_party(|party: &mut Channels, hand| party.put(hand, self, cells))?;
+            if put != Put::Done {
+                ctx.confirm()?;
+            }
+            (n, put)
         } else {
             self.single(ctx, |fifo| Ok(fifo.put_many(cells)?))?
         };
@@ -255,7 +259,9 @@ impl Channel {
         ctx: &mut Ctx,
         load: &mut dyn FnMut(&mut dyn Mem, Guard, Cell) -> Res<T>,
     ) -> Res<Take<T>> {
-        Ok(match ctx.with_party(|party: &mut Channels, hand| party.take(hand, self, load))? {
+        let taken = ctx.with_party(|party: &mut Channels, hand| party.take(hand, self, load))?;
+        ctx.confirm()?;
+        Ok(match taken {
             Take::Taken((value, content)) => {
                 if let Some(content) = content {
                     ctx.write(|m| {
@@ -322,7 +328,9 @@ impl Channel {
         let seen = if self.lifo {
             ctx.read(|m| stack::peek(m, self.at, &mut load))?
         } else if ctx.in_transaction() {
-            ctx.with_party(|party: &mut Channels, hand| party.peek(hand, self, &mut load))?
+            let seen = ctx.with_party(|party: &mut Channels, hand| party.peek(hand, self, &mut load))?;
+            ctx.confirm()?;
+            seen
         } else {
             self.single(ctx, |fifo| fifo.peek(None, load))?
         };
@@ -338,7 +346,9 @@ impl Channel {
             return Ok(ctx.read(|m| stack::state(m, self.at))?.0);
         }
         if ctx.in_transaction() {
-            return ctx.with_party(|party: &mut Channels, hand| party.len(hand, self));
+            let len = ctx.with_party(|party: &mut Channels, hand| party.len(hand, self))?;
+            ctx.confirm()?;
+            return Ok(len);
         }
         self.single(ctx, |fifo| Ok(fifo.rings.len(None)?))
     }

@@ -3,8 +3,9 @@
 //! * A take is TAKEN at once, under the transaction's slot and tag; abort puts it back in its place.
 //! * A put is a pending cell until step 5, which claims its place: EMPTY → PUTTING. The decision makes it a message.
 //! * What the transaction *saw* (empty, full, a length) is a triple {version of the channel's word, end of the
-//!   rings, messages}, looked at again in step 5, before the claims, while all words that the commit writes have C.
-//!   Lone puts and takes move the end or the count; commits change the version.
+//!   rings, messages}, looked at again whenever more is seen, so that its body sees one state, and in step 5, before the
+//!   claims, while all words that the commit writes have C. Lone puts and takes move the end or the count; commits
+//!   change the version.
 //! * Lone puts do not heed C. So whoever saw something claims from exactly that end on: a message in between would
 //!   stand before his, and he has not seen it.
 //! * Its own pending puts count, and can be taken when the rings are empty.
@@ -332,7 +333,7 @@ impl Part {
         }
     }
 
-    /// Step 5: is what was seen still so?
+    /// Is what was seen still so?
     fn check(&self, fifo: &Fifo<'_, '_, TxnHand<'_>>, saw: &Saw) -> Res<()> {
         let me = me(fifo.hand);
         let word = Word(fifo.channel.word0.load(SeqCst));
@@ -435,23 +436,23 @@ impl Party for Channels {
         }
     }
 
-    fn prepare(&mut self, hand: &mut TxnHand<'_>) -> Res<()> {
-        // Pairs with that of another transaction that does the same: our C's are visible before we look for theirs.
+    fn check(&mut self, hand: &mut TxnHand<'_>) -> Res<()> {
+        // In step 5, pairs with that of another transaction that does the same: our C's are visible before we look for
+        // theirs.
         fence(SeqCst);
         for part in &mut self.parts {
             if let Some(saw) = part.saw {
                 part.check(&part.channel.fifo(hand)?, &saw)?;
             }
         }
+        Ok(())
+    }
+
+    fn prepare(&mut self, hand: &mut TxnHand<'_>) -> Res<()> {
         for part in &mut self.parts {
             let channel = part.channel.clone();
             part.claim(&mut channel.fifo(hand)?)?;
         }
-        Ok(())
-    }
-
-    fn validate(&mut self, _: &mut TxnHand<'_>) -> Res<()> {
-        // what was seen was checked before the claims, at an instant at which all reads held and all C's were set
         Ok(())
     }
 

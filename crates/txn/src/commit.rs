@@ -148,6 +148,14 @@ impl TxnMem<'_> {
         }
     }
 
+    /// Is what the operations on parties saw still so?
+    pub(crate) fn check_parties(&mut self) -> Res<()> {
+        if self.t.parties.is_empty() {
+            return Ok(());
+        }
+        self.each_party(|party, hand| party.check(hand))
+    }
+
     fn each_party(&mut self, mut f: impl FnMut(&mut dyn Party, &mut Hand<'_>) -> Res<()>) -> Res<()> {
         let mut parties = std::mem::take(&mut self.t.parties);
         let mut hand = Hand { core: self.core, slot: &mut self.t.slot };
@@ -202,6 +210,7 @@ impl TxnMem<'_> {
         if !self.t.parties.is_empty() {
             // A real fence: DRAWN and our C's are visible before the parties look at anything.
             fence(SeqCst);
+            self.check_parties()?;
             self.each_party(|party, hand| party.prepare(hand))?;
         }
         // Our C's are visible before we look at the clock and at what we have read: of two transactions that each
@@ -213,11 +222,8 @@ impl TxnMem<'_> {
         let wv = clock.max(newest) + 1;
         record.wv.store(wv, Relaxed);
         barrier::fence_after_rmw();
-        self.validate()?;
-        if !self.t.parties.is_empty() {
-            self.each_party(|party, hand| party.validate(hand))?;
-        }
-        Ok(())
+        // what parties saw was checked before their claims, at an instant at which all reads held and all C's were set
+        self.validate()
     }
 
     /// Step 6: the decision.

@@ -14,6 +14,7 @@ use crate::ctx::Ctx;
 use crate::mem::{Fault, Guard, Res};
 use crate::slot::SlotState;
 use crate::transaction::Stage;
+use crate::txn_mem::TxnMem;
 
 /// A slot at work: its identity, and blocks.
 pub struct Hand<'a> {
@@ -81,15 +82,16 @@ impl Hand<'_> {
 }
 
 /// Claims of another floor that live and die with an attempt of a transaction. The calls come in this order: any use
-/// by operations; then `guards`, `prepare`, `validate`, `committed`, or `aborted` after any of them.
+/// by operations, and `check`; then `guards`, `check`, `prepare`, `committed`, or `aborted` after any of them.
 pub trait Party: Any {
     /// Step 4: the version words to take in step 5, beyond those that operations have reserved: their versions will
     /// change with the commit.
     fn guards(&self, each: &mut dyn FnMut(Guard));
-    /// Step 5, with C set on all words: makes the claims that others judge by the status. `Aborted` if it cannot.
+    /// Is what the operations saw still so? `Aborted` if not. Asked when one more thing was seen ([`Ctx::confirm`]), when
+    /// the snapshot moves forward, and in step 5 with C set on all words.
+    fn check(&mut self, hand: &mut Hand<'_>) -> Res<()>;
+    /// Step 5, after `check`: makes the claims that others judge by the status. `Aborted` if it cannot.
     fn prepare(&mut self, hand: &mut Hand<'_>) -> Res<()>;
-    /// Step 5, last: is what the operations saw still so?
-    fn validate(&mut self, hand: &mut Hand<'_>) -> Res<()>;
     /// Step 7, after the decision and before the version words are released: the claims take effect.
     fn committed(&mut self, hand: &mut Hand<'_>);
     /// Roll-back, status ABORTED: the claims are taken back. Also called for an attempt that never prepared.
@@ -139,6 +141,28 @@ impl Ctx {
             Err(Fault::Aborted)
         };
         t.slot.built();
+        if let Err(Fault::Aborted) = result {
+            roll_back(core, t, true);
+            self.forget_pending();
+        }
+        result
+    }
+
+    /// An operation on a party has shown something: was all that the ambient transaction has seen so far still so at that
+    /// moment? If it was, its body sees one state of the heap. `Aborted` if not; so is the attempt.
+    pub fn confirm(&mut self) -> Res<()> {
+        let Some(i) = self.ambient else { return Err(Fault::Aborted) };
+        let Ctx { own, explicit, core, .. } = self;
+        let t = match i {
+            0 => own,
+            i => explicit[i - 1].as_mut().ok_or(Fault::Aborted)?,
+        };
+        if t.stage != Stage::Active {
+            return Err(Fault::Aborted);
+        }
+        // after the look at the party: what is still so now was so then
+        let mut mem = TxnMem::new(core, t);
+        let result = mem.validate().and_then(|()| mem.check_parties());
         if let Err(Fault::Aborted) = result {
             roll_back(core, t, true);
             self.forget_pending();

@@ -20,6 +20,7 @@ impl TxnMem<'_> {
         // The clock is sampled before the validation: a commit up to then has set C or its version by now.
         let rv = advance_clock(self.segment, met, guard)?;
         self.validate()?;
+        self.check_parties()?;
         if !self.t.stands() {
             return Err(Fault::Aborted);
         }

@@ -145,7 +145,7 @@ fn no_plain_read_passes_a_commit_whose_parties_look_at_something() {
             assert_ne!(hand.record().wv.load(SeqCst), 0);
             Ok(())
         }
-        fn validate(&mut self, _: &mut Hand<'_>) -> Res<()> {
+        fn check(&mut self, _: &mut Hand<'_>) -> Res<()> {
             Ok(())
         }
         fn committed(&mut self, _: &mut Hand<'_>) {}
@@ -173,7 +173,7 @@ fn a_panic_after_the_decision_finishes_the_commit() {
         fn prepare(&mut self, _: &mut Hand<'_>) -> Res<()> {
             Ok(())
         }
-        fn validate(&mut self, _: &mut Hand<'_>) -> Res<()> {
+        fn check(&mut self, _: &mut Hand<'_>) -> Res<()> {
             Ok(())
         }
         fn committed(&mut self, _: &mut Hand<'_>) {

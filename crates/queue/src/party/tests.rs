@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
-use coheap_objects::Cell;
-use coheap_segment::Segment;
+use coheap_objects::{Cell, array};
+use coheap_segment::{Off, Segment};
 use coheap_txn::{Ctx, Fault, TxnOptions};
 
 use super::Channels;
@@ -97,4 +97,66 @@ fn a_length_waits_for_a_run_that_is_being_put() {
     }
     other.end();
     assert_eq!(messages(&sut, &mut a), [1.0, 2.0]);
+}
+
+/// A transaction looks at something of two channels and an array. Then another moves a message from the first channel to the
+/// second and writes to the array, all at once. What does the first one see when it goes on looking?
+fn seen_after_a_move<T>(
+    first: impl FnOnce(&mut Ctx, &[Channel; 2], Off),
+    then: impl FnOnce(&mut Ctx, &[Channel; 2], Off) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let segment = crate::tests::segment();
+    let (mut a, mut b) = (join(&segment), join(&segment));
+    let channels = ["from", "to"].map(|name| Channel::open(&mut a, name, None, false).unwrap());
+    assert_eq!(channels[0].put_many(&mut a, &[Cell::number(1.0), Cell::number(2.0)]), Ok(2));
+    let object = a.write(|m| array::create_with(m, &[Cell::number(0.0)])).unwrap();
+    let t = a.begin(TxnOptions::default()).unwrap();
+    first(&mut a, &channels, object);
+    b.transaction(TxnOptions::default(), |b| {
+        let message = channels[0].try_take(b, |_, _, cell| Ok(cell))?.unwrap();
+        assert!(channels[1].try_put(b, message)?);
+        b.write(|m| array::set(m, object, 0, Cell::number(1.0)))
+    })
+    .unwrap();
+    let seen = then(&mut a, &channels, object);
+    a.abort(t);
+    seen
+}
+
+fn number(ctx: &mut Ctx, object: Off) -> Result<f64, Fault> {
+    ctx.read(|m| Ok(array::get(m, object, 0)?.and_then(|cell| cell.as_number()).unwrap()))
+}
+
+fn take(ctx: &mut Ctx, channel: &Channel) -> Result<Option<f64>, Fault> {
+    channel.try_take(ctx, |_, _, cell| Ok(cell.as_number().unwrap()))
+}
+
+#[test]
+fn two_lengths_in_a_transaction_are_of_one_moment() {
+    let looks = |a: &mut Ctx, channels: &[Channel; 2], _| assert_eq!(channels[0].len(a), Ok(2));
+    assert_eq!(seen_after_a_move(looks, |a, channels, _| channels[1].len(a)), Err(Fault::Aborted));
+    let nothing = |_: &mut Ctx, _: &[Channel; 2], _| {};
+    let both = |a: &mut Ctx, channels: &[Channel; 2], _| Ok((channels[0].len(a)?, channels[1].len(a)?));
+    assert_eq!(seen_after_a_move(nothing, both), Ok((1, 1)));
+}
+
+#[test]
+fn a_message_that_came_after_a_look_at_another_channel_is_not_taken() {
+    let looks = |a: &mut Ctx, channels: &[Channel; 2], _| assert_eq!(channels[0].len(a), Ok(2));
+    assert_eq!(seen_after_a_move(looks, |a, channels, _| take(a, &channels[1])), Err(Fault::Aborted));
+    let peek = |a: &mut Ctx, channels: &[Channel; 2], _| channels[1].peek(a, |_, _, _| Ok(()));
+    assert_eq!(seen_after_a_move(looks, peek), Err(Fault::Aborted));
+}
+
+#[test]
+fn what_a_transaction_sees_of_objects_and_of_channels_is_of_one_moment() {
+    let reads = |a: &mut Ctx, _: &[Channel; 2], object| assert_eq!(number(a, object), Ok(0.0));
+    assert_eq!(seen_after_a_move(reads, |a, channels, _| channels[1].len(a)), Err(Fault::Aborted));
+    assert_eq!(seen_after_a_move(reads, |a, channels, _| take(a, &channels[1])), Err(Fault::Aborted));
+    let looks = |a: &mut Ctx, channels: &[Channel; 2], _| assert_eq!(channels[0].len(a), Ok(2));
+    assert_eq!(seen_after_a_move(looks, |a, _, object| number(a, object)), Err(Fault::Aborted));
+    let nothing = |_: &mut Ctx, _: &[Channel; 2], _| {};
+    let both =
+        |a: &mut Ctx, channels: &[Channel; 2], object| Ok((take(a, &channels[1])?, number(a, object)?));
+    assert_eq!(seen_after_a_move(nothing, both), Ok((Some(1.0), 1.0)));
 }
