@@ -74,6 +74,8 @@ export class Encoder {
   private inner: Encoder | undefined
   /** The encoder whose value this one writes a part of. */
   private above: Encoder | undefined
+  /** The value of a codec that this one writes the content of. */
+  private coding: object | undefined
   /** Content mode: the object with keys that was written last, for tag 21. */
   private likeKeys: readonly string[] | undefined
   private likeInfo = PLAIN
@@ -507,6 +509,7 @@ export class Encoder {
 
   /** A value of a codec: its name and what the codec made of the value, with the live members apart. */
   private coded(value: object, codec: CodecInfo): boolean {
+    if (this.isCoding(value)) throw this.refuse(`a value of the codec ${codec.name} that holds itself`)
     this.detach() // the codec may use the heap
     const references: object[] = []
     // all that is new stands in the content; live members count from 1
@@ -519,6 +522,7 @@ export class Encoder {
     const inner = new Encoder(writer, { handleOf, bufferHandle: handleOf, shapeOf: () => 0, stagingUses: () => 0 })
     inner.outside = this.path
     inner.above = this
+    inner.coding = value
     writer.string(codec.name)
     inner.encode(codec.encode(value))
     const w = this.writer
@@ -529,6 +533,11 @@ export class Encoder {
     w.u32(writer.pos)
     w.raw(writer.u8.subarray(0, writer.pos))
     return false
+  }
+
+  /** True if what is being written is a part of what the codec made of this value. */
+  private isCoding(value: object): boolean {
+    return this.coding === value || (this.above?.isCoding(value) ?? false)
   }
 
   private error(value: Error): boolean {
