@@ -76,6 +76,9 @@ pub fn entries_from<M: Mem + ?Sized>(
             let item = load_item(m, locks, entry)?;
             if item.key != Cell::ABSENT {
                 ascending(item.number)?;
+                if item.value == Cell::ABSENT {
+                    return Err(Error::corrupt("a key without a value", map).into());
+                }
                 out.push(Step {
                     number: item.number,
                     hint: index,

@@ -377,3 +377,21 @@ fn an_iteration_over_numbers_that_do_not_ascend_ends_as_corrupt() {
     let all = entries_from(&mut m, at, 0, None, 10, true, &mut out);
     assert!(matches!(all, Err(Fault::Error(error)) if error.code == Code::Corrupt), "{all:?}");
 }
+
+#[test]
+fn an_iteration_over_a_key_without_a_value_ends_as_corrupt() {
+    let mut m = ScratchMem::new(4 << 20);
+    let at = map::create(&mut m, Tag::Map).unwrap();
+    set(&mut m, at, &MapKey::number(100.5), Cell::number(0.0));
+    // an entry is {number, link, key, value}
+    let key = Cell::number(100.5).0;
+    let word = |at| m.segment().word(at).unwrap();
+    let value = (16..4 << 20).step_by(8).find(|&at| word(at).load(Relaxed) == key).unwrap() + 8;
+    word(value).store(Cell::ABSENT.0, Relaxed);
+    let mut out = Vec::new();
+    let all = entries_from(&mut m, at, 0, None, 10, true, &mut out);
+    assert!(matches!(all, Err(Fault::Error(error)) if error.code == Code::Corrupt), "{all:?}");
+    // the keys are all there
+    assert_eq!(entries_from(&mut m, at, 0, None, 10, false, &mut out), Ok(()));
+    assert_eq!(out.len(), 1);
+}
