@@ -1,7 +1,9 @@
 // SharedMap and SharedSet behave as Map and Set.
 import test from 'ava'
 import { inspect } from 'node:util'
+import { ASK } from '../dist/cells.js'
 import { Heap, SharedMap, SharedSet, isShared, snapshot } from '../dist/index.js'
+import { Places } from '../dist/places.js'
 import { randomly } from './fixtures/random.js'
 
 const heap = Heap.create()
@@ -315,4 +317,35 @@ test('what is asked for again and again is what is there now', (t) => {
   for (let i = 0; i < 100; i++) m.get('a')
   heap.destroy(m)
   t.throws(() => m.get('a'), { code: 'ERR_COHEAP_DESTROYED' })
+})
+
+test('where an entry stands is not believed under another version word, in another body, or of another key', (t) => {
+  const u32 = new Uint32Array(64)
+  const f64 = new Float64Array(u32.buffer)
+  const window = { u32, f64, bytes: u32.byteLength, index: 0 }
+  // the map at 0: its version word, its body (24), its stripes (40); an entry's key and value at 80 and 88
+  const place = { guard: 0, at: 20, keyLow: 5, keyHigh: 6, block: 30, blockLow: 7 }
+  const write = (words) => Object.entries(words).forEach(([at, word]) => (u32[at] = word))
+  const sound = { 0: 2, 6: 48, 7: 0, 10: 0, 11: 0, 20: 5, 21: 6, 30: 7 }
+  write(sound)
+  f64[11] = 1.5
+  const places = new Places()
+  t.is(places.peek(u32, 0, 'k'), ASK)
+  places.add('k', place, { body: 48, stripes: 0 }, window)
+  t.is(places.peek(u32, 0, 'k'), 1.5)
+  for (const at of [0, 6, 7, 10, 11, 20, 21, 30]) {
+    u32[at]++
+    t.is(places.peek(u32, 0, 'k'), ASK, `${at}`)
+    write(sound)
+    t.is(places.peek(u32, 0, 'k'), 1.5)
+  }
+  // the map has stripes now: what is met from then on is guarded by them, what was met before is to be asked for
+  u32[10] = 64
+  places.add('other', { ...place, guard: 40 }, { body: 48, stripes: 64 }, window)
+  t.is(places.peek(u32, 0, 'other'), 1.5)
+  t.is(places.peek(u32, 0, 'k'), ASK)
+  // another body
+  u32[6] = 96
+  places.add('k', place, { body: 96, stripes: 64 }, window)
+  t.deepEqual([places.peek(u32, 0, 'k'), places.peek(u32, 0, 'other')], [1.5, ASK])
 })

@@ -71,12 +71,20 @@ export class Places {
   add(key: unknown, place: Place, { body, stripes }: Common, window: Window): void {
     const bodyLow = body % 2 ** 32
     const bodyHigh = Math.floor(body / 2 ** 32)
-    this.stripesLow = stripes % 2 ** 32
-    this.stripesHigh = Math.floor(stripes / 2 ** 32)
-    if (bodyLow !== this.bodyLow || bodyHigh !== this.bodyHigh) {
+    const stripesLow = stripes % 2 ** 32
+    const stripesHigh = Math.floor(stripes / 2 ** 32)
+    // another body has other places, and with stripes the same entry has another version word
+    if (
+      bodyLow !== this.bodyLow ||
+      bodyHigh !== this.bodyHigh ||
+      stripesLow !== this.stripesLow ||
+      stripesHigh !== this.stripesHigh
+    ) {
       this.known.clear()
       this.bodyLow = bodyLow
       this.bodyHigh = bodyHigh
+      this.stripesLow = stripesLow
+      this.stripesHigh = stripesHigh
     }
     // one window for all of them
     if (this.known.size !== 0 && this.window!.index !== window.index) return
