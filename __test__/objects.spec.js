@@ -282,6 +282,23 @@ test('inspection marks what is shared', (t) => {
     'Shared { a: Shared { b: Shared { c: [Shared] } } }',
   )
   t.is(inspect(fresh([1, , 3])), 'Shared [ 1, <1 empty item>, 3 ]')
+  for (const [length, ...places] of [
+    [1000, 500],
+    [1000, 1, 150, 999],
+    [2 ** 32 - 1, 2 ** 32 - 2],
+    [2 ** 32 - 1, 5, 200_000],
+    [500, ...Array.from({ length: 240 }, (_, i) => 2 * i)],
+  ]) {
+    const plain = []
+    plain.length = length
+    for (const i of places) plain[i] = i
+    for (const maxArrayLength of [100, 3, 1, null]) {
+      const options = { maxArrayLength, breakLength: Infinity, compact: 1000 }
+      t.is(inspect(fresh(plain), options), `Shared ${inspect(plain, options)}`)
+    }
+  }
+  const dense = Array.from({ length: 120_000 }, (_, i) => i)
+  t.is(inspect(fresh(dense), { maxArrayLength: null }), `Shared ${inspect(dense, { maxArrayLength: null })}`)
 })
 
 test('inspection numbers what is circular as it does for plain objects', (t) => {

@@ -21,6 +21,9 @@ interface Options {
   maxArrayLength?: number | null
 }
 
+/** So many places of an array are fetched at once, however many are to be shown. */
+const MOST_IN_LINE = 100_000
+
 const custom = Symbol.for('nodejs.util.inspect.custom')
 
 /** What is being shown further out: a live object that comes again is circular. */
@@ -97,15 +100,36 @@ export function inspectRecord(t: RecordTarget, depth: number, options: Options, 
 export function inspectArray(t: ArrayTarget, depth: number, options: Options, inspect: unknown): string {
   const make = () => {
     const a = t.attachment
-    const most = Math.min(lengthOf(t), (options.maxArrayLength ?? Infinity) + 1)
+    const length = lengthOf(t)
+    const wanted = Math.min(length, (options.maxArrayLength ?? Infinity) + 1)
+    const most = Math.min(wanted, MOST_IN_LINE)
     a.use(t)
     a.port.range(t.h, 0, most)
     const values = a.decodeMany()
-    for (let i = 0; i < values.length; i++) if (values[i] === HOLE) delete values[i]
-    if (most === values.length) values.length = lengthOf(t)
+    let holes = 0
+    for (let i = 0; i < values.length; i++) if (values[i] === HOLE) holes += Number(delete values[i])
+    if (most === values.length) values.length = length
+    // holes in a row count as one, so there is room for more
+    const further = wanted - most + holes
+    if (further > 0 && length > most) addFurther(t, values, most, further)
     return plain(namedEntries(t), values)
   }
   return shown(t, 'Shared', depth, options, make, inspect)
+}
+
+/** Adds the first elements that stand at `from` and beyond, so many of them. */
+function addFurther(t: ArrayTarget, values: unknown[], from: number, count: number): void {
+  const a = t.attachment
+  a.use(t)
+  a.port.indices(t.h)
+  const indices = a.decodeNumbers().filter((i) => i >= from)
+  for (let n = 0; n < Math.min(count, indices.length); n++) {
+    const i = indices[n]
+    a.use(t)
+    a.port.range(t.h, i, 1)
+    const [value = HOLE] = a.decodeMany()
+    if (value !== HOLE) values[i] = value
+  }
 }
 
 function namedEntries(t: ArrayTarget): unknown[] {
