@@ -7,7 +7,7 @@ import { CoheapError, codeOf, fail } from './errors.js'
 import { Decoder } from './decode.js'
 import { Encoder } from './encode.js'
 import { canBeFlat } from './flat.js'
-import { Gate, attachments, forgetAttempt, scope } from './scope.js'
+import { Gate, attachments, scope } from './scope.js'
 import { ShapeTree, Shape, UNKNOWN, isOpaque, reach } from './shapes.js'
 import { refuseStandIn, standIn, unreadable } from './stand-in.js'
 import { Reader, Wire, Packed, Writer, asName } from './wire.js'
@@ -105,7 +105,6 @@ export class Attachment {
   close(): void {
     if (this.closed) return
     this.waits.close()
-    forgetAttempt(this)
     this.gate |= Gate.CLOSED
     this.port.close()
     attachments.splice(attachments.indexOf(this), 1)

@@ -10,11 +10,9 @@ export class Attempt {
   readonly attachment: Attachment
   readonly explicit: boolean
   /** Numbers the attempts of this thread: {@link Target.mark}. */
-  serial = ++serials
+  readonly serial = ++serials
   /** Everything touched: a handle lives as long as its wrapper, and the overlay is known to nobody else. */
-  private held: (object | undefined)[] = []
-  /** So many of `held`: it serves one attempt after the other. */
-  private holds = 0
+  private held: object[] | undefined
   /** Wrappers that were first made in this attempt. */
   private made: Target[] | undefined
   /** The native side has said that this attempt is lost. */
@@ -33,7 +31,7 @@ export class Attempt {
   hold(target: Target): void {
     if (target.mark === this.serial) return
     target.mark = this.serial
-    this.held[this.holds++] = target.self
+    ;(this.held ??= []).push(target.self)
   }
 
   /** A wrapper that was first made in this attempt: what it wraps may not exist after an abort. */
@@ -52,45 +50,9 @@ export class Attempt {
     if (!committed && this.made !== undefined) {
       this.made.forEach((target) => target.attachment.distrust(target))
     }
+    this.held = undefined
     this.made = undefined
-    if (this.holds > MOST_KEPT) this.held = []
-    else for (let i = 0; i < this.holds; i++) this.held[i] = undefined
-    this.holds = 0
   }
-
-  /** Begins anew, as another attempt. */
-  renew(): void {
-    this.end(true)
-    this.serial = ++serials
-    this.lost = false
-    this.retrying = false
-    this.doom = undefined
-  }
-}
-
-/** A list of what was touched is kept for the next attempt up to this length. */
-const MOST_KEPT = 64
-
-/** A callback's attempt that has ended: the next one need not make another. */
-let spare: Attempt | undefined
-
-/** The first attempt of a callback's transaction. */
-export function takeAttempt(attachment: Attachment): Attempt {
-  const attempt = spare
-  if (attempt?.attachment !== attachment) return new Attempt(attachment, false)
-  spare = undefined
-  attempt.renew()
-  return attempt
-}
-
-/** Gives back an attempt that has ended. */
-export function giveAttempt(attempt: Attempt): void {
-  spare = attempt
-}
-
-/** The heap is being closed: nothing of it is kept alive. */
-export function forgetAttempt(attachment: Attachment): void {
-  if (spare?.attachment === attachment) spare = undefined
 }
 
 let serials = 0

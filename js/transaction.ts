@@ -4,7 +4,7 @@
 import type { Attachment } from './attachment.js'
 import { CoheapError, fail, wrongType } from './errors.js'
 import { In, Status } from './port.js'
-import { Attempt, Gate, attachments, enter, giveAttempt, scope, takeAttempt } from './scope.js'
+import { Attempt, Gate, attachments, enter, scope } from './scope.js'
 import { flag, milliseconds, optionsOf, whole } from './sizes.js'
 import { delay, limitsOf, type Limits, type Wait } from './waiting.js'
 
@@ -182,14 +182,10 @@ export function transaction<T>(a: Attachment, body: () => T, options?: Transacti
   a.check()
   const tx = RUNNING
   let asked = ASKED | limits.flags
-  const attempt = takeAttempt(a)
   for (let retries = 0; ;) {
-    const outcome = once(a, tx, attempt, body, asked, false)
+    const outcome = once(a, tx, new Attempt(a, false), body, asked, false)
     asked = 0
-    if (outcome !== BEATEN && outcome !== RETRYING) {
-      giveAttempt(attempt)
-      return outcome
-    }
+    if (outcome !== BEATEN && outcome !== RETRYING) return outcome
     if (outcome === BEATEN) retries++
     let reason = giveUp(limits, retries)
     while (reason === undefined && outcome === RETRYING) {
@@ -202,7 +198,6 @@ export function transaction<T>(a: Attachment, body: () => T, options?: Transacti
       a.port.txAbort(tx)
       throw reason
     }
-    attempt.renew()
     a.port.txRestart(tx)
     if (a.state[0] !== Status.OK) {
       const fault = a.fault()
