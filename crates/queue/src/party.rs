@@ -312,7 +312,7 @@ impl Part {
             }
             let end = fifo.rings.end()?;
             // A lone `put_many` decides without C and without a new end: none may be under way before that end. Those
-            // that come later move it.
+            // that come later move it. And what an aborted attempt had claimed, who may be stopped, is not counted.
             if self.saw.is_none()
                 && let Some(putter) = fifo.rings.undecided_put()?
             {

@@ -7,9 +7,10 @@ use coheap_objects::{Cell, array};
 use coheap_segment::{Off, Segment};
 use coheap_txn::{Ctx, Fault, TxnOptions};
 
-use super::Channels;
+use super::{Channels, me};
 use crate::channel::Channel;
 use crate::hand::{Hand, Putter};
+use crate::judge;
 use crate::rings::Claim;
 use crate::tests::Worker;
 use crate::word::{Owner, Payload};
@@ -159,4 +160,25 @@ fn what_a_transaction_sees_of_objects_and_of_channels_is_of_one_moment() {
     let both =
         |a: &mut Ctx, channels: &[Channel; 2], object| Ok((take(a, &channels[1])?, number(a, object)?));
     assert_eq!(seen_after_a_move(nothing, both), Ok((Some(1.0), 1.0)));
+}
+
+#[test]
+fn what_an_attempt_that_was_aborted_had_claimed_is_no_message_however_far_from_the_head() {
+    let segment = crate::tests::segment();
+    let (mut a, mut b) = (join(&segment), join(&segment));
+    let sut = Channel::open(&mut a, "jobs", None, false).unwrap();
+    let hundred: Vec<_> = (0..100).map(|i| Cell::number(i as f64)).collect();
+    assert_eq!(sut.put_many(&mut a, &hundred), Ok(100));
+    let t = b.begin(TxnOptions::default()).unwrap();
+    assert_eq!(sut.put_many(&mut b, &hundred[..2]), Ok(2));
+    let owner = b.with_party(|party: &mut Channels, hand| {
+        party.parts[0].claim(&mut sut.fifo(hand)?)?;
+        Ok(me(hand))
+    });
+    // it is stopped there, and somebody needs what it has
+    assert!(judge::abort(&segment, owner.unwrap()));
+    let mut length = || a.transaction(TxnOptions::default(), |a| sut.len(a));
+    assert_eq!(length(), Ok(100));
+    b.abort(t);
+    assert_eq!(length(), Ok(100));
 }

@@ -96,13 +96,17 @@ impl<'s> Rings<'s> {
         Ok((places, owned))
     }
 
-    /// The first place that somebody puts to who has not yet decided. Looks at all places in use.
+    /// The first place that somebody puts to who has not yet decided. Notes those of attempts that were aborted, which may
+    /// not have done so themselves yet, so that a count sees them. Looks at all places in use.
     pub fn undecided_put(&self) -> Result<Option<Place<'s>>> {
         let mut found = None;
         self.each_place(|place, consumed| {
-            let puts = !consumed && place.word.state() == State::Putting;
-            if puts && matches!(judge(self.seg, place.word.owner()), Verdict::Undecided | Verdict::Direct) {
-                found = Some(place);
+            if !consumed && place.word.state() == State::Putting {
+                match judge(self.seg, place.word.owner()) {
+                    Verdict::Undecided | Verdict::Direct => found = Some(place),
+                    Verdict::Over => self.note_hole(place.pos),
+                    Verdict::Committed => {}
+                }
             }
             found.is_none()
         })?;
