@@ -202,6 +202,10 @@ fn obey(state: &mut State, words: &[&str]) -> Result<String> {
             #[expect(clippy::zombie_processes, reason = "it outlives us on purpose")]
             let child =
                 Command::new("sleep").arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+            // `spawn` may be back before the kernel has closed them; it changes the name after that
+            while std::fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap().trim() != "sleep" {
+                std::thread::yield_now();
+            }
             return Ok(child.id().to_string());
         }
         "become" => {
