@@ -282,13 +282,7 @@ impl Ctx {
     /// One operation of the ambient transaction.
     pub(crate) fn in_transaction_of<A: Attempt>(&mut self, i: usize, a: &mut A) -> Res<A::Out> {
         let Ctx { own, explicit, core, .. } = self;
-        let t = match i {
-            0 => own,
-            i => explicit[i - 1].as_mut().ok_or(Fault::Aborted)?,
-        };
-        if t.stage != Stage::Active {
-            return Err(Fault::Aborted);
-        }
+        let t = active(own, explicit, i)?;
         t.step();
         let mut fault = Fault::Aborted;
         if t.stands() {
@@ -317,17 +311,11 @@ impl Ctx {
         Err(fault)
     }
 
-    /// Looks once more at what the last operation of the ambient transaction has read.
-    pub(crate) fn validate_last(&mut self, i: usize) -> Res<()> {
+    /// Looks once more at what the ambient transaction has seen. `Aborted` if that is no longer so; so is the attempt.
+    pub(crate) fn look_again(&mut self, i: usize, look: impl FnOnce(&mut TxnMem<'_>) -> Res<()>) -> Res<()> {
         let Ctx { own, explicit, core, .. } = self;
-        let t = match i {
-            0 => own,
-            i => explicit[i - 1].as_mut().ok_or(Fault::Aborted)?,
-        };
-        if t.stage != Stage::Active {
-            return Err(Fault::Aborted);
-        }
-        let result = TxnMem::new(core, t).validate_last();
+        let t = active(own, explicit, i)?;
+        let result = look(&mut TxnMem::new(core, t));
         if result == Err(Fault::Aborted) {
             roll_back(core, t, true);
             self.pending = None;
@@ -388,6 +376,19 @@ impl Ctx {
         t.slot.drop_fresh(&mut self.core, base);
         t.slot.built();
     }
+}
+
+/// Transaction `i`, by the numbering of [`Ctx::ambient`], if operations can run in it; else `Aborted`.
+pub(crate) fn active<'t>(
+    own: &'t mut Txn,
+    explicit: &'t mut [Option<Box<Txn>>],
+    i: usize,
+) -> Res<&'t mut Txn> {
+    let t = match i {
+        0 => own,
+        i => explicit[i - 1].as_mut().ok_or(Fault::Aborted)?,
+    };
+    if t.stage == Stage::Active { Ok(t) } else { Err(Fault::Aborted) }
 }
 
 #[cold]

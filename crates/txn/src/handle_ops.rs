@@ -65,7 +65,7 @@ impl Ctx {
     /// on it. `Aborted` if not. Outside: an operation has looked by itself.
     pub fn revalidate(&mut self) -> Res<()> {
         match self.ambient {
-            Some(i) => self.validate_last(i),
+            Some(i) => self.look_again(i, |m| m.validate_last()),
             None => Ok(()),
         }
     }
@@ -168,7 +168,7 @@ impl Ctx {
         let (handle, new) = self.protect(at, &mut known)?;
         if new {
             // After the fence: all that led here is still as it was read.
-            if let Err(fault) = self.validate_last(i) {
+            if let Err(fault) = self.revalidate() {
                 if let Some(handle) = handle {
                     self.withdraw(handle);
                 }

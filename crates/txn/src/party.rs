@@ -10,11 +10,9 @@ use coheap_slab::Block;
 use crate::barrier;
 use crate::commit::roll_back;
 use crate::core::Core;
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, active};
 use crate::mem::{Fault, Guard, Res};
 use crate::slot::SlotState;
-use crate::transaction::Stage;
-use crate::txn_mem::TxnMem;
 
 /// A slot at work: its identity, and blocks.
 pub struct Hand<'a> {
@@ -115,13 +113,7 @@ impl Ctx {
     ) -> Res<T> {
         let Some(i) = self.ambient else { return Err(Fault::Aborted) };
         let Ctx { own, explicit, core, .. } = self;
-        let t = match i {
-            0 => own,
-            i => explicit[i - 1].as_mut().ok_or(Fault::Aborted)?,
-        };
-        if t.stage != Stage::Active {
-            return Err(Fault::Aborted);
-        }
+        let t = active(own, explicit, i)?;
         t.step();
         let result = if t.stands() {
             let found = t.parties.iter().position(|p| {
@@ -152,21 +144,7 @@ impl Ctx {
     /// moment? If it was, its body sees one state of the heap. `Aborted` if not; so is the attempt.
     pub fn confirm(&mut self) -> Res<()> {
         let Some(i) = self.ambient else { return Err(Fault::Aborted) };
-        let Ctx { own, explicit, core, .. } = self;
-        let t = match i {
-            0 => own,
-            i => explicit[i - 1].as_mut().ok_or(Fault::Aborted)?,
-        };
-        if t.stage != Stage::Active {
-            return Err(Fault::Aborted);
-        }
         // after the look at the party: what is still so now was so then
-        let mut mem = TxnMem::new(core, t);
-        let result = mem.validate().and_then(|()| mem.check_parties());
-        if let Err(Fault::Aborted) = result {
-            roll_back(core, t, true);
-            self.forget_pending();
-        }
-        result
+        self.look_again(i, |m| m.validate().and_then(|()| m.check_parties()))
     }
 }

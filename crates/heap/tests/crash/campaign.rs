@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::case::{Case, not_waiting};
+use crate::dice::Dice;
 use crate::helper::Helper;
 use crate::operations::{arrive, sweep};
 use crate::setting::Action;
@@ -83,27 +84,19 @@ pub fn kill_at(
     Ok(events)
 }
 
-/// Numbers that can be had again.
-pub struct Dice(pub u64);
-
-impl Dice {
-    /// Below `n`.
-    pub fn roll(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
+/// Up to `n` different numbers below `of`, in order.
+pub fn choose(n: usize, of: usize, dice: &mut Dice) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..of).collect();
+    while left.len() > n {
+        left.swap_remove(below(left.len(), dice));
     }
+    left.sort_unstable();
+    left
+}
 
-    /// Up to `n` different numbers below `of`, in order.
-    pub fn choose(&mut self, n: usize, of: usize) -> Vec<usize> {
-        let mut left: Vec<usize> = (0..of).collect();
-        while left.len() > n {
-            left.swap_remove(self.roll(left.len()));
-        }
-        left.sort_unstable();
-        left
-    }
+/// A number below `n`.
+pub fn below(n: usize, dice: &mut Dice) -> usize {
+    dice.roll(n as u64) as usize
 }
 
 /// Where an operation takes effect: near its end. A long one is long because it prepares much.
@@ -115,8 +108,8 @@ pub fn choose_states(n: usize, states: usize, dice: &mut Dice) -> Vec<usize> {
         return (0..states).collect();
     }
     let early = states.saturating_sub(LATE);
-    let mut chosen = dice.choose(n / 2, early);
-    chosen.extend(dice.choose(n - chosen.len(), states - early).into_iter().map(|late| early + late));
+    let mut chosen = choose(n / 2, early, dice);
+    chosen.extend(choose(n - chosen.len(), states - early, dice).into_iter().map(|late| early + late));
     chosen
 }
 
@@ -131,7 +124,7 @@ pub fn campaign(case: &Case, extent: Extent, most: usize, dice: &mut Dice) -> Re
     };
     for n in choose_states(few, tally.states, dice) {
         tally.distinct += 1;
-        let turn = dice.roll(3);
+        let turn = below(3, dice);
         let manners = if extent == Extent::Sample { &Manner::ALL[turn..=turn] } else { &Manner::ALL[..] };
         for &manner in manners {
             death(case, Point::before(n), manner, &mut tally)?;
@@ -150,7 +143,7 @@ pub fn campaign(case: &Case, extent: Extent, most: usize, dice: &mut Dice) -> Re
             for (events, &steps) in counts.iter().enumerate() {
                 for steps in 0..=steps {
                     let point = Point { events, steps: Some(steps) };
-                    death(case, point, Manner::ALL[dice.roll(3)], &mut tally)?;
+                    death(case, point, Manner::ALL[below(3, dice)], &mut tally)?;
                 }
             }
         }
@@ -266,7 +259,7 @@ fn second_deaths(
     tally: &mut Tally,
 ) -> Result<(), Failure> {
     let recoveries: [(&str, Start); 2] = [("sweeps", sweep), ("arrives", arrive)];
-    let (name, start) = recoveries[dice.roll(2)];
+    let (name, start) = recoveries[below(2, dice)];
     let what = || format!("killed before event {n}, and then the one who {name}");
     let events = at(what, second_death(case, n, start, usize::MAX, Manner::Buries, tally))?;
     let few = match extent {
@@ -274,14 +267,14 @@ fn second_deaths(
         Extent::States => most.min(40),
         Extent::Boundaries => most,
     };
-    for m in dice.choose(few, events + 1) {
-        let manner = Manner::ALL[dice.roll(3)];
+    for m in choose(few, events + 1, dice) {
+        let manner = Manner::ALL[below(3, dice)];
         let what = || {
             format!("killed before event {n}, and then the one who {name} before its event {m}, {manner:?}")
         };
         at(what, second_death(case, n, start, m, manner, tally))?;
     }
-    for m in dice.choose(few.div_ceil(2), events + 1) {
+    for m in choose(few.div_ceil(2), events + 1, dice) {
         let what = || format!("killed before event {n}, and the one who {name} paused before its event {m}");
         at(what, pause_of_second(case, n, start, m, tally))?;
     }

@@ -5,9 +5,10 @@ use std::path::Path;
 use coheap_heap::segment::Code;
 use coheap_heap::{Heap, Result};
 
-use crate::campaign::{Dice, Extent, Tally, choose_states, kill_at};
+use crate::campaign::{Extent, Tally, below, choose_states, kill_at};
 use crate::case::act;
 use crate::common::nothing_is_left;
+use crate::dice::Dice;
 use crate::helper::{Answer, Helper};
 use crate::setting::{Action, Setting, look};
 use crate::tracee::{Failure, wrong};
@@ -92,7 +93,7 @@ pub fn campaign(
         deaths(&setting, &[n], &mut tally)?;
     }
     for n in choose_states(seconds, tally.states, dice) {
-        let m = dice.roll(tally.states);
+        let m = below(tally.states, dice);
         deaths(&setting, &[n, m], &mut tally)?;
     }
     setting.remove();

@@ -17,6 +17,9 @@
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../common/dice.rs"]
+mod dice;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod campaign;

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use coheap_heap::segment::word::{FIRST_VERSION, RENUMBERED_ABOVE};
 use coheap_heap::{Channel, Data, Heap, Result};
 
-use crate::campaign::{Dice, Extent, Tally, kill_at};
+use crate::campaign::{Extent, Tally, below, choose, kill_at};
 use crate::case::{act, ask};
 use crate::common::nothing_is_left;
+use crate::dice::Dice;
 use crate::operations::{arrive, hold};
 use crate::setting::{Setting, look};
 use crate::tracee::{Failure, wrong};
@@ -92,12 +93,12 @@ pub fn campaign(extent: Extent, most: usize, dice: &mut Dice) -> std::result::Re
     let events = deaths(&setting, &image, &seen, &[usize::MAX], &mut tally)?;
     tally.states = events + 1;
     let (few, seconds) = if extent == Extent::Sample { (8, 2) } else { (most, 40) };
-    for n in dice.choose(few, tally.states) {
+    for n in choose(few, tally.states, dice) {
         tally.distinct += 1;
         deaths(&setting, &image, &seen, &[n], &mut tally)?;
     }
-    for n in dice.choose(seconds, tally.states) {
-        let m = dice.roll(tally.states);
+    for n in choose(seconds, tally.states, dice) {
+        let m = below(tally.states, dice);
         deaths(&setting, &image, &seen, &[n, m], &mut tally)?;
     }
     setting.remove();

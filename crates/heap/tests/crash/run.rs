@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::campaign::{Dice, Extent, Tally, campaign};
+use crate::campaign::{Extent, Tally, campaign};
 use crate::case::Case;
 use crate::creation;
+use crate::dice::Dice;
 use crate::mutants::MUTANTS;
 use crate::operations::OPERATIONS;
 use crate::renumbering;
