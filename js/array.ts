@@ -6,8 +6,8 @@
  * (`crates/objects/src/array.rs`). What the identity says is kept with the version that it was read under; an element
  * counts only if the version is still that after its load, numbers too: a body is replaced and its memory used again.
  */
-import type { Attachment, Window } from './attachment.js'
-import { isDirect, wordIn } from './attachment.js'
+import type { Attachment } from './attachment.js'
+import { isDirect } from './attachment.js'
 import { methods } from './array-methods.js'
 import { again, againAfter, immediate, keep, type ChildCache } from './cells.js'
 import * as cells from './cells.js'
@@ -19,6 +19,7 @@ import { isDefaultDescriptor, setOnReceiver } from './record.js'
 import { UNKNOWN } from './shapes.js'
 import { thenOf, unreadable } from './stand-in.js'
 import { proxyTargetOf, targetOf, type Target } from './target.js'
+import { wordIn, type Window } from './windows.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
 // the compiler knows what a constant of this module is, and not what an imported one is
@@ -92,7 +93,7 @@ const plain = Array.prototype
 
 /** The Proxy of an array and what stands behind it. */
 export function makeArray(attachment: Attachment, h: number, at: number): Target {
-  const target = new ArrayTarget(attachment, h, at, attachment.window(at))
+  const target = new ArrayTarget(attachment, h, at, attachment.windows.at(at))
   target.self = new Proxy<unknown[]>(new Shared(target), handler)
   return target
 }
@@ -122,7 +123,7 @@ function look(t: ArrayTarget): boolean {
   t.head = head
   t.capacity = capacity
   if (body !== 0) {
-    const window = t.attachment.blockWindow(body, CELLS + 8 * capacity)
+    const window = t.attachment.windows.block(body, CELLS + 8 * capacity)
     if (window === undefined) return false
     t.cells = window.f64
     t.base = (wordIn(body) + CELLS / 4) >> 1

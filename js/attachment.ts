@@ -1,6 +1,6 @@
 /**
- * A heap as this thread sees it, behind the public `Heap`: the port to the native side, the read-only windows, what
- * is known of shapes, the way of values in and out, and the making of wrappers.
+ * A heap as this thread sees it, behind the public `Heap`: the port to the native side, what is known of
+ * shapes, the way of values in and out, and the making of wrappers.
  */
 import { NULL, PLAIN, classNamed, unregistered, type ClassInfo, type CodecInfo } from './classes.js'
 import { CoheapError, codeOf, fail } from './errors.js'
@@ -9,6 +9,7 @@ import { Encoder } from './encode.js'
 import { canBeFlat } from './flat.js'
 import { Gate, attachments, scope } from './scope.js'
 import { ShapeTree, Shape, UNKNOWN, isOpaque, reach } from './shapes.js'
+import { Kept } from './kept.js'
 import { refuseStandIn, standIn, unreadable } from './stand-in.js'
 import { Reader, Wire, Packed, Writer, asName } from './wire.js'
 import { In, Status, Tag, type Port } from './port.js'
@@ -20,19 +21,7 @@ import { makeSet } from './set.js'
 import { tagName, targetOf, tie, type Target } from './target.js'
 import { fits, kindName, makeView } from './view-kinds.js'
 import { Waits } from './waiting.js'
-
-/** The bytes of a slab: all blocks but the largest lie in one. */
-const SLAB = 65536
-/** The bytes of a window but the last one's. */
-const WINDOW = 2 ** 32 - SLAB
-
-/** A piece of the segment, read-only: both views are of the same bytes. A longer one may take its place. */
-export interface Window {
-  readonly u32: Uint32Array
-  readonly f64: Float64Array
-  readonly bytes: number
-  readonly index: number
-}
+import { Windows } from './windows.js'
 
 /** The version lines of Node.js on which reading without crossing is proved, on x64. */
 const PROVED = ['20', '22', '24']
@@ -43,9 +32,6 @@ const readsNatively =
 
 /** A staging buffer above this is given back as soon as little is asked for: the native side must know. */
 const LARGE_STAGING = 16 << 20
-
-/** Frozen values are kept up to so many bytes of content. */
-const MOST_KEPT = 8 << 20
 
 /** True for what crosses as it is. */
 export function isDirect(value: unknown): value is number | string | boolean {
@@ -63,9 +49,7 @@ export class Attachment {
   epoch = 0
   private epochAsked = false
   readonly waits: Waits
-  private readonly windows: (Window | undefined)[] = []
-  /** Bytes that are allocated, when last asked. */
-  private committed = 0
+  readonly windows: Windows
   private readonly shapes = new Map<number, Shape>()
   private readonly tree: ShapeTree
   private spare: Encoder | undefined
@@ -82,8 +66,7 @@ export class Attachment {
   private readonly infos = new Map<number, ClassInfo>()
   /** The classes that the heap names, by their numbers. */
   private readonly classes = new Map<number, ClassInfo>()
-  private readonly kept = new Map<number, { version: number; bytes: number; value: unknown }>()
-  private keptBytes = 0
+  private readonly kept = new Kept()
 
   constructor(port: Port) {
     this.port = port
@@ -92,6 +75,7 @@ export class Attachment {
     this.gate = (readsNatively ? Gate.NATIVE : 0) | (scope.attempt === undefined ? 0 : Gate.TRANSACTION)
     this.tree = new ShapeTree(port)
     this.waits = new Waits(port)
+    this.windows = new Windows(port, () => this.done())
     this.decoder = this.newDecoder(this.reader)
     attachments.push(this)
   }
@@ -468,29 +452,13 @@ export class Attachment {
     const version = this.nums[5]
     const r = this.answer()
     if (at === 0 || !isFrozenContent(r)) return this.decoder.value()
-    const kept = this.kept.get(at)
-    if (kept?.version === version) return kept.value
+    const kept = this.kept.find(at, version)
+    if (kept !== undefined) return kept
     const missing = unreadable.count
     const value = this.decoder.value()
     // what could not be read today can be read once its class is registered
-    if (unreadable.count === missing) this.keep(at, version, bytes, value)
+    if (unreadable.count === missing) this.kept.keep(at, version, bytes, value as object)
     return value
-  }
-
-  private keep(at: number, version: number, bytes: number, value: unknown): void {
-    if (bytes > MOST_KEPT / 8) return
-    const old = this.kept.get(at)
-    if (old !== undefined) this.keptBytes -= old.bytes
-    this.kept.delete(at)
-    this.kept.set(at, { version, bytes, value })
-    this.keptBytes += bytes
-    // a look at the first one steps over all that have been deleted before it
-    if (this.keptBytes <= MOST_KEPT) return
-    for (const [oldest, entry] of this.kept) {
-      if (this.keptBytes <= MOST_KEPT / 2) break
-      this.kept.delete(oldest)
-      this.keptBytes -= entry.bytes
-    }
   }
 
   // wrappers
@@ -569,58 +537,9 @@ export class Attachment {
     else target.mark = -1
   }
 
-  /** The window that an offset lies in, as far as the end of its slab: an object's identity ends there at the latest. */
-  window(at: number): Window {
-    const inside = at % WINDOW
-    return this.windowTo(at, inside - (inside % SLAB) + SLAB)
-  }
-
-  /** The window that an offset lies in, as far as `end` at least. */
-  private windowTo(at: number, end: number): Window {
-    const index = Math.floor(at / WINDOW)
-    let window = this.windows[index]
-    if (window === undefined || window.bytes < end) {
-      const buffer = this.port.window(index, end)
-      this.done()
-      window = { u32: new Uint32Array(buffer), f64: new Float64Array(buffer), bytes: buffer.byteLength, index }
-      this.windows[index] = window
-    }
-    return window
-  }
-
-  /** The window in which all of these words stand, which native code has read; undefined if they do not stand in one. */
-  windowOf(words: readonly number[]): Window | undefined {
-    const index = Math.floor(words[0] / WINDOW)
-    let last = 0
-    // by index: it must not depend on how a program lets arrays be iterated
-    for (let i = 0; i < words.length; i++) {
-      if (Math.floor(words[i] / WINDOW) !== index) return undefined
-      last = Math.max(last, words[i] % WINDOW)
-    }
-    return this.windowTo(words[0], last - (last % SLAB) + SLAB)
-  }
-
-  /**
-   * True if what ends here lies in allocated memory: reading beyond could be the end of the process. The header's own
-   * word is not believed: the native side asks the system.
-   */
-  private holds(end: number): boolean {
-    return end <= this.committed || end <= (this.committed = this.port.committed())
-  }
-
-  /**
-   * The window of a block that shared memory names, or undefined if the block does not lie in it whole, or not in
-   * allocated memory.
-   */
-  blockWindow(at: number, bytes: number): Window | undefined {
-    if (at % 16 !== 0 || !this.holds(at + bytes)) return undefined
-    const end = (at % WINDOW) + bytes
-    return end <= WINDOW ? this.windowTo(at, end) : undefined
-  }
-
   /** As {@link Attachment.shapeAt}, without asking: UNKNOWN if this thread has not met it. */
   knownShapeAt(word: number, at: number): Shape {
-    return this.holds(at + reach(word)) ? (this.shapes.get(word) ?? UNKNOWN) : UNKNOWN
+    return this.windows.holds(at + reach(word)) ? (this.shapes.get(word) ?? UNKNOWN) : UNKNOWN
   }
 
   /**
@@ -628,7 +547,7 @@ export class Attachment {
    * memory.
    */
   shapeAt(word: number, at: number): Shape {
-    return this.holds(at + reach(word)) ? this.shape(word) : UNKNOWN
+    return this.windows.holds(at + reach(word)) ? this.shape(word) : UNKNOWN
   }
 
   /** What a shape word says; {@link UNKNOWN} where it says nothing. Uses staging when asked the first time. */
@@ -678,12 +597,6 @@ export class Attachment {
     }
     return this.epoch
   }
-}
-
-/** The place of an offset in its window, in words of 4 bytes. */
-export function wordIn(at: number): number {
-  // `| 0`: a small integer, not a double that happens to be whole: 10 ns at each read
-  return ((at % WINDOW) / 4) | 0
 }
 
 /** True if the wire begins with a frozen object or array. */

@@ -3,12 +3,13 @@
  * that are fetched ahead and thrown away as soon as the collection may have changed.
  */
 import type { Attachment } from './attachment.js'
-import { isDirect, wordIn } from './attachment.js'
+import { isDirect } from './attachment.js'
 import type { Places } from './places.js'
 import { In } from './port.js'
 import { scope } from './scope.js'
 import { unreadable } from './stand-in.js'
 import { ordinaryTargetOf, targetOf, type Target } from './target.js'
+import { wordIn } from './windows.js'
 
 /** What stands behind a map or a set. */
 export class CollectionTarget implements Target {
@@ -30,7 +31,7 @@ export class CollectionTarget implements Target {
     this.h = h
     this.tag = tag
     this.offset = offset
-    this.u32 = attachment.window(offset).u32
+    this.u32 = attachment.windows.at(offset).u32
     this.low = wordIn(offset)
   }
 }

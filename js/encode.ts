@@ -15,6 +15,7 @@ import { ARRAY, ERROR, MAP, OBJECT, REFERENCES, SET, segment, type Frame } from 
 import { FlatWriter, MOST_SHAPE_KEYS } from './flat.js'
 import { errorParts } from './error-parts.js'
 import { isAccessor } from './property.js'
+import { Seen } from './seen.js'
 import { sameKeys, type Kind } from './shapes.js'
 import { valuesOf } from './struct.js'
 import { ObjectFlag, Packed, Wire, Writer } from './wire.js'
@@ -40,10 +41,6 @@ const shown = Object.prototype.propertyIsEnumerable
 const isFrozen = Object.isFrozen
 const isArray = Array.isArray
 const isProxy = types.isProxy
-/** So many elements are looked at before an array is written otherwise. */
-const MOST_FLAT = 16
-/** So many containers of a value are remembered in a list. */
-const EARLY = 16
 /** In the place of an object that there is not, or that must not be kept alive. */
 const nothing = {}
 const none: (string | symbol)[] = []
@@ -62,10 +59,7 @@ export class Encoder {
   private readonly content: boolean
   private readonly frames: Frame[] = []
   private depth = 0
-  private count = 0
-  /** The containers by their numbers: the first few, which are sooner looked through than a Map is made. */
-  private readonly early = new Array<object>(EARLY).fill(nothing)
-  private ids: Map<object, number> | undefined
+  private readonly seen = new Seen()
   /** Content mode: the live members, and where each one stands. */
   private readonly references: object[] = []
   private readonly places: string[] = []
@@ -91,10 +85,7 @@ export class Encoder {
   /** Forgets the containers seen: the next value is a new one. */
   reset(): void {
     this.depth = 0
-    // it is used for later values as well: what it held would stay alive until then
-    for (let i = Math.min(this.count, EARLY) - 1; i >= 0; i--) this.early[i] = nothing
-    this.count = 0
-    this.ids = undefined
+    this.seen.clear()
     if (!this.content) return
     this.likeKeys = undefined
     if (this.references.length === 0) return
@@ -119,7 +110,10 @@ export class Encoder {
     }
   }
 
-  /** Writes a count, and each of the values as one of its own. Most messages are what goes in a run, and of them nothing else is asked. */
+  /**
+   * Writes a count, and each of the values as one of its own. Most messages are what goes in a run, and of them nothing
+   * else is asked.
+   */
   encodeMany(values: ArrayLike<unknown>): void {
     const { writer: w, flat } = this
     const n = values.length
@@ -227,38 +221,7 @@ export class Encoder {
     }
     if (!isFrozen(value)) return this.content ? this.refer(value) : this.array(value)
     if (this.content) return this.array(value)
-    return this.flatArray(value) ? false : this.pack(Packed.ARRAY, value)
-  }
-
-  /** Writes a short frozen array with nothing but scalars in it, as {@link pack} does; false, and nothing is written, if it is none. */
-  private flatArray(value: readonly unknown[]): boolean {
-    const n = value.length
-    if (n > MOST_FLAT || isProxy(value) || ownKeys(value).length !== n || ownSymbols(value).length !== 0) return false
-    const w = this.writer
-    const start = w.pos
-    w.tag(Wire.PACKED)
-    w.u8v(Packed.ARRAY)
-    w.u32(0)
-    w.u32(0)
-    const from = w.pos
-    w.tag32(Wire.ARRAY, 0)
-    w.u32(n)
-    w.u32(n)
-    for (let i = 0; i < n; i++) {
-      const property = descriptor(value, i)
-      // an accessor has no value; what is not there has another property in its stead
-      const scalar: unknown = property?.value
-      if (typeof scalar === 'number') w.number(scalar)
-      else if (typeof scalar === 'string') w.string(scalar)
-      else if (typeof scalar === 'boolean') w.tag(scalar ? Wire.TRUE : Wire.FALSE)
-      else {
-        w.pos = start
-        return false
-      }
-    }
-    w.u32(0)
-    w.patch32(from - 4, w.pos - from)
-    return true
+    return this.flat.writeArray(value) ? false : this.pack(Packed.ARRAY, value)
   }
 
   /** A plain object or an instance, frozen or not. */
@@ -351,7 +314,7 @@ export class Encoder {
         if (info !== NULL) {
           this.likeKeys = names
           this.likeInfo = info
-          this.likeId = this.count
+          this.likeId = this.seen.count
         }
       } else {
         const shape = names.length > MOST_SHAPE_KEYS ? 0 : this.hooks.shapeOf(names, info, this.missing)
@@ -572,20 +535,14 @@ export class Encoder {
 
   /** Writes a back reference if this container has been seen. */
   private back(value: object): boolean {
-    const { early, count } = this
-    const n = count < EARLY ? count : EARLY
-    let id: number | undefined = 0
-    while (id < n && early[id] !== value) id++
-    if (id === n) id = this.ids?.get(value)
-    if (id === undefined) return false
+    const id = this.seen.find(value)
+    if (id < 0) return false
     this.writer.tag32(Wire.BACK, id)
     return true
   }
 
   private number(value: object): number {
-    if (this.count < EARLY) this.early[this.count] = value
-    else (this.ids ??= new Map()).set(value, this.count)
-    return this.count++
+    return this.seen.add(value)
   }
 
   // frames

@@ -6,12 +6,17 @@
  * ```text
  * 20 packed, what 6, u32 0 references, u32 bytes · 23 flat, u32 shape word, a value for each of its keys
  * ```
+ *
+ * A short frozen array of numbers, strings and booleans goes without frames too, and is written as every other.
  */
 import { types } from 'node:util'
 import { PLAIN, type ClassInfo } from './classes.js'
 import { NOT_YET } from './shapes.js'
 import { Packed, Wire, type Reader, type Writer } from './wire.js'
 import { ordinaryTargetOf } from './target.js'
+
+/** So many elements of an array are looked at before it is written otherwise. */
+const MOST_FLAT = 16
 
 /** The most keys of an object whose keys a shape can say. */
 export const MOST_SHAPE_KEYS = 64
@@ -61,6 +66,37 @@ export class FlatWriter {
     if (ownSymbols(value).length === 0) return true
     this.writer.pos = start
     return false
+  }
+
+  /** Writes a short frozen array with nothing but scalars in it, packed; false, and nothing is written, if it is none. */
+  writeArray(value: readonly unknown[]): boolean {
+    const n = value.length
+    if (n > MOST_FLAT || isProxy(value) || ownKeys(value).length !== n || ownSymbols(value).length !== 0) return false
+    const { writer: w } = this
+    const start = w.pos
+    w.tag(Wire.PACKED)
+    w.u8v(Packed.ARRAY)
+    w.u32(0)
+    w.u32(0)
+    const from = w.pos
+    w.tag32(Wire.ARRAY, 0)
+    w.u32(n)
+    w.u32(n)
+    for (let i = 0; i < n; i++) {
+      const property = descriptor(value, i)
+      // an accessor has no value; what is not there has another property in its stead
+      const scalar: unknown = property?.value
+      if (typeof scalar === 'number') w.number(scalar)
+      else if (typeof scalar === 'string') w.string(scalar)
+      else if (typeof scalar === 'boolean') w.tag(scalar ? Wire.TRUE : Wire.FALSE)
+      else {
+        w.pos = start
+        return false
+      }
+    }
+    w.u32(0)
+    w.patch32(from - 4, w.pos - from)
+    return true
   }
 
   /**

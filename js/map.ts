@@ -2,7 +2,7 @@
  * {@link SharedMap}: what a `Map` in the heap comes back as.
  */
 import type { Attachment } from './attachment.js'
-import { isDirect, wordIn } from './attachment.js'
+import { isDirect } from './attachment.js'
 import { ASK } from './cells.js'
 import {
   CollectionTarget,
@@ -24,6 +24,7 @@ import { In, Status, Tag } from './port.js'
 import { ownOnly } from './property.js'
 import type { Target } from './target.js'
 import { atomically } from './transaction.js'
+import { wordIn } from './windows.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
 const Entries = iteratorClass('Map Iterator')
@@ -212,7 +213,7 @@ function remember(t: CollectionTarget, key: unknown): void {
   }
   const common = { body: nums[In.BODY], stripes: nums[In.STRIPES] }
   // may be a call, whose answer is another one
-  const window = t.attachment.windowOf([guard, at, at + 8, block])
+  const window = t.attachment.windows.of([guard, at, at + 8, block])
   state[0] = status
   nums[In.VALUE] = value
   if (window !== undefined) t.places!.add(key, place, common, window)

@@ -8,7 +8,7 @@
  * within its body nor used for another key, and a block that has been freed never has a version again that it had
  * (`crates/objects/src/map.rs`, `Place`). What does not look like that is asked for natively.
  */
-import type { Window } from './attachment.js'
+import type { Window } from './windows.js'
 import { again, immediate, type ChildCache } from './cells.js'
 import * as cells from './cells.js'
 

@@ -7,8 +7,8 @@
  * store to `scratchF` keeps the compiler from folding two reads into one; {@link again} keeps it from folding the
  * second look at the version into the first; and only in `scratchF` does a NaN keep its payload, which is the value.
  */
-import type { Attachment, Window } from './attachment.js'
-import { isDirect, wordIn } from './attachment.js'
+import type { Attachment } from './attachment.js'
+import { isDirect } from './attachment.js'
 import { unregistered, type ClassInfo } from './classes.js'
 import { again, immediate, keep, type ChildCache } from './cells.js'
 import * as cells from './cells.js'
@@ -20,6 +20,7 @@ import { dataProperty } from './property.js'
 import { MOST_INLINE, UNKNOWN, type Shape } from './shapes.js'
 import { thenOf, unreadable } from './stand-in.js'
 import { targetOf, type Target } from './target.js'
+import { wordIn, type Window } from './windows.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')
 // the compiler knows what a constant of this module is, and not what an imported one is
@@ -88,7 +89,7 @@ export function makeRecord(
   shapeWord: number,
   info: ClassInfo,
 ): RecordTarget {
-  const target = new RecordTarget(attachment, h, at, attachment.window(at), info)
+  const target = new RecordTarget(attachment, h, at, attachment.windows.at(at), info)
   target.shape = attachment.knownShapeAt(shapeWord, at)
   if (info.prototype === undefined) unreadable.count++
   target.self = new Proxy(new Shared(target), info.prototype === undefined ? guarded : handler)
