@@ -192,6 +192,19 @@ test('getOrInsert and getOrInsertComputed', (t) => {
   t.deepEqual(m.getOrInsert('date', new Date(1)), new Date(1))
 })
 
+test('getOrInsert takes every kind of key with every kind of value', (t) => {
+  const kinds = [undefined, null, true, 7, 'text', 10n ** 20n, Symbol.for('key'), { n: 1 }, new Date(3)]
+  for (const key of kinds) {
+    for (const value of kinds) {
+      const [plain, shared] = [new Map(), heap.share(new Map())]
+      t.deepEqual(snapshot(shared.getOrInsert(key, value)), value)
+      plain.set(key, value)
+      t.deepEqual(snapshot(shared), plain)
+      t.deepEqual(snapshot(heap.share(new Map()).getOrInsertComputed(key, () => value)), value)
+    }
+  }
+})
+
 test('sets: methods, order, algebra', (t) => {
   const s = fresh(new Set([3, 1, 2]))
   t.true(s instanceof SharedSet)

@@ -141,6 +141,18 @@ test('toJSON, console.log and deep comparison see the fields', (t) => {
   assert.deepStrictEqual(new Point(live), local, 'an instance can be made of another')
 })
 
+test('what is shown for comparison only is not stored when it is copied along', (t) => {
+  const shared = heap.share({ point: new Point({ x: 1 }), map: new Map([[1, 2]]), set: new Set([3]) })
+  for (const member of [shared.point, shared.map, shared.set, new Point()]) {
+    const live = heap.share({ list: [], copy: { ...member, more: 1 } })
+    Object.assign(live, member)
+    Object.assign(live.list, member)
+    t.deepEqual(Reflect.ownKeys(live.copy), ['more'])
+    t.deepEqual(Reflect.ownKeys(live), ['list', 'copy'])
+    t.deepEqual(Reflect.ownKeys(live.list), ['length'])
+  }
+})
+
 test('a snapshot is a plain ordinary instance', (t) => {
   const live = heap.share(new Point({ x: 7, next: new Point({ x: 8 }) }))
   live.next.next = live

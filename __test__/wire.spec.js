@@ -234,6 +234,19 @@ test('many frozen rows with the same keys say their keys once', (t) => {
   t.deepEqual(through(rows), rows)
 })
 
+test('frozen objects inside of those with the same keys', (t) => {
+  const { freeze } = Object
+  const leaf = (v) => freeze({ left: null, right: null, v })
+  const tree = freeze({ left: freeze({ left: leaf(1), right: leaf(3), v: 2 }), right: leaf(5), v: 4 })
+  const values = [
+    tree,
+    [tree, tree],
+    new Error('x', { cause: tree }),
+    freeze([leaf(0), freeze({ w: leaf(1) }), leaf(2)]),
+  ]
+  for (const value of values) t.deepEqual(through(value), value)
+})
+
 test('what cannot be stored is named with its place', (t) => {
   t.is(
     where(() => 1),

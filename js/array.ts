@@ -14,7 +14,7 @@ import * as cells from './cells.js'
 import { fail } from './errors.js'
 import { inspectArray, shownShort } from './inspect.js'
 import { In, Status, Tag } from './port.js'
-import { dataProperty, descriptor } from './property.js'
+import { dataProperty, descriptor, members } from './property.js'
 import { isDefaultDescriptor, setOnReceiver } from './record.js'
 import { UNKNOWN } from './shapes.js'
 import { thenOf, unreadable } from './stand-in.js'
@@ -294,6 +294,7 @@ function setNamed(t: ArrayTarget, key: string | symbol, value: unknown): void {
   const isSymbol = typeof key === 'symbol'
   const name = isSymbol ? Symbol.keyFor(key) : key
   if (name === undefined) {
+    if (key === members) return
     throw fail('ERR_COHEAP_UNSUPPORTED_TYPE', `the symbol ${String(key)} as a key cannot be stored: $`)
   }
   t.named = true

@@ -50,9 +50,6 @@ function describe(value: unknown): string {
   return Object.prototype.toString.call(value)
 }
 
-/** Under this key a wrapper shows its members to who compares by own properties, as `assert.deepStrictEqual` does. */
-export const members = Symbol('members')
-
 /**
  * Makes objects with this prototype that structured clone refuses. An ordinary one it would copy as `{}`, silently; a
  * generator's object, which this is and which nobody runs, it does not.

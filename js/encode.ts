@@ -14,12 +14,19 @@ import { described, isIndex, isOf, isPlainArray, isRevoked, keySegment, unboxed 
 import { ARRAY, ERROR, MAP, OBJECT, REFERENCES, SET, segment, type Frame } from './place.js'
 import { FlatWriter, MOST_SHAPE_KEYS } from './flat.js'
 import { errorParts } from './error-parts.js'
-import { isAccessor } from './property.js'
+import { isAccessor, members } from './property.js'
 import { Seen } from './seen.js'
 import { sameKeys, type Kind } from './shapes.js'
 import { valuesOf } from './struct.js'
 import { ObjectFlag, Packed, Wire, Writer } from './wire.js'
 import { BUFFER_KIND, classNameAt, hasBytes, kindOf, lengthOf } from './view-kinds.js'
+
+/** An object in content whose keys others may have, in the same order. */
+interface Like {
+  readonly keys: readonly string[]
+  readonly info: ClassInfo
+  readonly id: number
+}
 
 /** What the encoder asks of the heap that it encodes for. */
 export interface EncodeHooks {
@@ -70,10 +77,8 @@ export class Encoder {
   private above: Encoder | undefined
   /** The value of a codec that this one writes the content of. */
   private coding: object | undefined
-  /** Content mode: the object with keys that was written last, for tag 21. */
-  private likeKeys: readonly string[] | undefined
-  private likeInfo = PLAIN
-  private likeId = 0
+  /** Content mode: the object whose keys were the last to be written as a whole, for tag 21. */
+  private like: Like | undefined
 
   constructor(writer: Writer, hooks: EncodeHooks, content = false) {
     this.writer = writer
@@ -87,7 +92,7 @@ export class Encoder {
     this.depth = 0
     this.seen.clear()
     if (!this.content) return
-    this.likeKeys = undefined
+    this.like = undefined
     if (this.references.length === 0) return
     this.references.length = 0
     this.places.length = 0
@@ -305,17 +310,19 @@ export class Encoder {
     const names = ownKeys(from)
     if (symbols.length === 0 && !proxy) {
       if (this.content) {
-        const like = this.likeKeys
-        if (like !== undefined && info === this.likeInfo && sameKeys(like, names)) {
+        let { like } = this
+        const isLike = like !== undefined && info === like.info && sameKeys(like.keys, names)
+        if (isLike) {
           w.tag32(Wire.LIKE, this.number(value))
-          w.u32(this.likeId)
-          return this.pushObject(from, names, info, false)
+          w.u32(like!.id)
+        } else {
+          like = info === NULL ? undefined : { keys: names, info, id: this.seen.count }
+          this.objectHead(value, info, names.length)
         }
-        if (info !== NULL) {
-          this.likeKeys = names
-          this.likeInfo = info
-          this.likeId = this.seen.count
-        }
+        this.pushObject(from, names, info, !isLike)
+        // others can be like it when it is done: until then the reader does not know all keys
+        this.frames[this.depth - 1].extra = like
+        return true
       } else {
         const shape = names.length > MOST_SHAPE_KEYS ? 0 : this.hooks.shapeOf(names, info, this.missing)
         if (shape > 0) {
@@ -354,7 +361,7 @@ export class Encoder {
   private addSymbols(value: object, symbols: readonly symbol[], keys: (string | symbol)[]): void {
     for (let i = 0; i < symbols.length; i++) {
       const symbol = symbols[i]
-      if (!shown.call(value, symbol)) continue
+      if (symbol === members || !shown.call(value, symbol)) continue
       if (Symbol.keyFor(symbol) === undefined)
         throw this.refuse(`the symbol ${String(symbol)} as a key`, keySegment(symbol))
       keys.push(symbol)
@@ -576,6 +583,7 @@ export class Encoder {
     switch (frame.kind) {
       case OBJECT:
         if (this.properties(frame)) return
+        if (frame.extra !== undefined) this.like = frame.extra as Like
         break
       case ARRAY:
         if (this.elements(frame)) return

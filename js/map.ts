@@ -12,7 +12,6 @@ import {
   has,
   isForeign,
   iteratorClass,
-  members,
   point,
   uncloneable,
   using,
@@ -21,7 +20,7 @@ import {
 import { inspectMap } from './inspect.js'
 import { Places } from './places.js'
 import { In, Status, Tag } from './port.js'
-import { ownOnly } from './property.js'
+import { members, ownOnly } from './property.js'
 import type { Target } from './target.js'
 import { atomically } from './transaction.js'
 import { wordIn } from './windows.js'

@@ -24,7 +24,7 @@ export interface Frame {
   named: boolean
   /** OBJECT: the declared types of its properties. */
   fields: FieldTypes | undefined
-  /** REFERENCES: the content that follows them. ERROR: the values of the fixed fields. */
+  /** REFERENCES: the content that follows them. ERROR: the values of the fixed fields. OBJECT in content: what others may be like. */
   extra: unknown
 }
 

@@ -2,6 +2,12 @@
  * Property descriptors that mean what they say, whatever a program has put on `Object.prototype`.
  */
 
+/**
+ * Under this key a wrapper that is no Proxy shows its members to who compares by own properties, as
+ * `assert.deepStrictEqual` does. Copied along with other properties, by spread or `Object.assign`, it is not stored.
+ */
+export const members = Symbol('members')
+
 /** A descriptor that inherits nothing. */
 export function ownOnly(property: PropertyDescriptor): PropertyDescriptor {
   return Object.setPrototypeOf(property, null) as PropertyDescriptor

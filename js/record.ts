@@ -16,7 +16,7 @@ import { fail } from './errors.js'
 import { fitting } from './fields.js'
 import { inspectRecord, shownShort } from './inspect.js'
 import { In, Status, Tag } from './port.js'
-import { dataProperty } from './property.js'
+import { dataProperty, members } from './property.js'
 import { MOST_INLINE, UNKNOWN, type Shape } from './shapes.js'
 import { thenOf, unreadable } from './stand-in.js'
 import { targetOf, type Target } from './target.js'
@@ -224,6 +224,7 @@ export function store(t: RecordTarget, key: string | symbol, slot: number | unde
   const isSymbol = typeof key === 'symbol'
   const name = isSymbol ? Symbol.keyFor(key) : key
   if (name === undefined) {
+    if (key === members) return
     throw fail('ERR_COHEAP_UNSUPPORTED_TYPE', `the symbol ${String(key)} as a key cannot be stored: $`)
   }
   if (isDirect(value)) port.set(t.h, name, value, 0, isSymbol)

@@ -11,7 +11,6 @@ import {
   has,
   isForeign,
   iteratorClass,
-  members,
   point,
   uncloneable,
   using,
@@ -19,7 +18,7 @@ import {
 } from './collection.js'
 import { inspectSet } from './inspect.js'
 import { Tag } from './port.js'
-import { ownOnly } from './property.js'
+import { members, ownOnly } from './property.js'
 import type { Target } from './target.js'
 
 const custom = Symbol.for('nodejs.util.inspect.custom')

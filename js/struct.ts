@@ -17,13 +17,13 @@ import {
   unregistered,
   type ClassInfo,
 } from './classes.js'
-import { members, uncloneable } from './collection.js'
+import { uncloneable } from './collection.js'
 import { wrongType } from './errors.js'
 import { initialOf, type Fields, type FieldType } from './fields.js'
 import { shown } from './inspect.js'
 import { layoutOf } from './layout.js'
 import { RecordTarget, entriesOf, fits } from './record.js'
-import { ownOnly } from './property.js'
+import { members, ownOnly } from './property.js'
 import { MOST_INLINE } from './shapes.js'
 import { special, unreadable } from './stand-in.js'
 import { LocalTarget, fitted, newAccessors, type Accessors, type Values } from './struct-fields.js'

@@ -419,8 +419,8 @@ fn open<'w, M: Mem + ?Sized>(m: &mut M, item: Item<'w>, ids: &mut Vec<Cell>, at:
     Ok(Opened::Frame(frame))
 }
 
-/// What finds the one value of this wire in a map: nothing is built. A container or by-value object is new, so it
-/// is in no map.
+/// What finds the first value of this wire in a map: nothing is built. A container or by-value object is new, so it
+/// is in no map. A value to be stored under it may follow.
 pub fn map_key<'w>(wire: &'w [u8], resolve: &mut dyn FnMut(u32) -> Res<Cell>) -> Res<MapKey<'w>> {
     let mut reader = Reader::new(wire);
     let item = reader.item()?;
@@ -428,10 +428,7 @@ pub fn map_key<'w>(wire: &'w [u8], resolve: &mut dyn FnMut(u32) -> Res<Cell>) ->
         return Ok(MapKey::Bits(resolve(handle)?.0));
     }
     match item.map_key() {
-        Some(MapKey::Unique) | None => Ok(MapKey::Unique),
-        Some(key) => {
-            at_end(&reader)?;
-            Ok(key)
-        }
+        Some(key) => Ok(key),
+        None => Ok(MapKey::Unique),
     }
 }
