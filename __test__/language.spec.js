@@ -1,5 +1,6 @@
 // Corners of the language on live containers, each of which was once wrong or is easily got wrong.
 import test from 'ava'
+import { inspect } from 'node:util'
 import { Heap, SharedMap, SharedSet, isShared, register, snapshot } from '../dist/index.js'
 
 const heap = Heap.create()
@@ -34,6 +35,66 @@ test('what a program puts on Array.prototype counts for live arrays', (t) => {
   t.is(called, 'mine')
   t.is(a.length, 3)
   t.is(a.push(5), 4)
+})
+
+test('accessors under indices of Array.prototype or Object.prototype do not get into what the library itself does', (t) => {
+  const kinds = {
+    everything: () => ({
+      list: [1, 'two', { three: [3] }],
+      pairs: new Map([[{ key: 1 }, [2]]]),
+      values: new Set(['a', 'b', { c: 1 }]),
+      frozen: Object.freeze({ live: [1, 2], deep: Object.freeze([Object.freeze({ a: 1 }), Object.freeze({ a: 2 })]) }),
+      flat: Object.freeze({ a: 'text', b: 1, c: 'text' }),
+      error: new RangeError('wrong', { cause: [1] }),
+      bytes: new Uint8Array([1, 2, 3]),
+    }),
+    deep: () => [[[[[{ a: { b: { c: [1, [2]] } } }]]]]],
+    keys: () => Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`key${i}`, { i }])),
+    sparse: () => Object.assign([], { 3: 'three', 7: 'seven', named: [1] }),
+  }
+  const show = (value) => inspect(snapshot(value), { depth: null, maxArrayLength: null }).replace(/\n +at .*/g, '')
+  for (const prototype of [Array.prototype, Object.prototype]) {
+    for (const [name, make] of Object.entries(kinds)) {
+      const value = make()
+      const before = show(value)
+      let called = 0
+      const accessor = { get: () => undefined, set: () => void called++, configurable: true }
+      const more = [[5], { six: 6 }]
+      // a heap that has done nothing yet
+      const young = Heap.create()
+      for (let i = 0; i < 20; i++) Object.defineProperty(prototype, i, accessor)
+      let outcome
+      try {
+        young.root.x = value
+        const x = young.root.x
+        const list = young.share([3, 1, 2, 'x'])
+        if (prototype === Object.prototype) list.sort()
+        const copy = snapshot(x)
+        const channel = young.channel('c')
+        channel.tryPutMany(more)
+        outcome = {
+          copy,
+          keys: Reflect.ownKeys(x),
+          taken: channel.takeMany(2).length,
+          spliced: prototype === Object.prototype ? list.splice(1, 2, ...more) : undefined,
+          all: [...list],
+          entries: [...young.share(new Map([[1, [2]]])).entries()],
+          transaction: young.transaction(() => [...young.share([[1], [2]])].length),
+          filled: list.fill(0, 1).length,
+        }
+      } finally {
+        for (let i = 0; i < 20; i++) delete prototype[i]
+        Array.prototype.length = 0
+        young.close()
+      }
+      t.is(called, 0, name)
+      t.is(show(outcome.copy), before, name)
+      t.deepEqual(outcome.keys, Reflect.ownKeys(value))
+      t.is(outcome.taken, 2)
+      t.is(outcome.transaction, 2)
+      if (prototype === Object.prototype) t.deepEqual([outcome.spliced.length, outcome.all.length], [2, 4])
+    }
+  }
 })
 
 test('what a program puts on Object.prototype does not disturb descriptors', (t) => {

@@ -8,6 +8,7 @@ import { outOfRange, type CoheapError } from './errors.js'
 import { arrayTarget, element, isStill, lengthOf, mayBeNamed, putAt, readAhead, type ArrayTarget } from './array.js'
 import { isDirect, type Attachment } from './attachment.js'
 import { In, Status } from './port.js'
+import { append } from './property.js'
 import { asBuiltIn } from './collection.js'
 import { atomically } from './transaction.js'
 
@@ -186,7 +187,7 @@ const own = {
       const present: Entry[] = []
       for (let from = 0; from < values.length; from++) {
         const value = values[from]
-        if (value !== HOLE) present.push({ value, from })
+        if (value !== HOLE) append(present, { value, from })
         else if (from in plain) return engines('sort', t, this, [compare])
       }
       const order = new Uint32Array(values.length).fill(NO_ELEMENT)
@@ -230,7 +231,12 @@ const own = {
       if (to <= from) return this
       // one object in all places, as the language has it
       const item = isDirect(value) || value === null || value === undefined ? value : a.share(value)
-      spliced(t, from, to - from, new Array<unknown>(to - from).fill(item))
+      spliced(
+        t,
+        from,
+        to - from,
+        Array.from({ length: to - from }, () => item),
+      )
       return this
     })
   },

@@ -14,7 +14,7 @@ import * as cells from './cells.js'
 import { fail } from './errors.js'
 import { inspectArray, shownShort } from './inspect.js'
 import { In, Status, Tag } from './port.js'
-import { dataProperty, descriptor, members } from './property.js'
+import { dataProperty, descriptor, members, setNew } from './property.js'
 import { isDefaultDescriptor, setOnReceiver } from './record.js'
 import { UNKNOWN } from './shapes.js'
 import { thenOf, unreadable } from './stand-in.js'
@@ -182,7 +182,7 @@ export function readAhead(t: ArrayTarget, start: number, most: number): readonly
     const value = x === x ? x : immediate(t)
     if (value === ASK || value === ABSENT) break
     if (k === 0) run = new Array<unknown>(n)
-    run[k] = value
+    setNew(run, k, value)
   }
   if (k < n && k > 0) run.length = k
   return againAfter(u32, low, bits) === t.seen ? run : []
@@ -394,10 +394,8 @@ const handler = shownShort<ProxyHandler<Shared>>({
     const a = t.attachment
     a.use(t)
     a.port.indices(t.h)
-    const keys: (string | symbol)[] = a.decodeNumbers().map(String)
-    keys.push('length')
-    if (mayBeNamed(t)) keys.push(...namedKeys(t))
-    return keys
+    const indices: (string | symbol)[] = a.decodeNumbers().map(String)
+    return indices.concat('length', namedKeys(t))
   },
 
   getOwnPropertyDescriptor(shared, key) {

@@ -13,6 +13,7 @@ import { Kept } from './kept.js'
 import { refuseStandIn, standIn, unreadable } from './stand-in.js'
 import { Reader, Wire, Packed, Writer, asName } from './wire.js'
 import { In, Status, Tag, type Port } from './port.js'
+import { append, setNew } from './property.js'
 import { makeArray } from './array.js'
 import { makeRecord, RecordTarget } from './record.js'
 import { makeStruct, sealed } from './struct.js'
@@ -77,7 +78,7 @@ export class Attachment {
     this.waits = new Waits(port)
     this.windows = new Windows(port, () => this.done())
     this.decoder = this.newDecoder(this.reader)
-    attachments.push(this)
+    append(attachments, this)
   }
 
   /** The heap has been closed in this thread. */
@@ -371,10 +372,10 @@ export class Attachment {
     const { decoder } = this
     for (let i = 0; i < n; i++) {
       const tag = r.peek(0)
-      if (tag === Wire.I32) values[i] = r.int()
+      if (tag === Wire.I32) setNew(values, i, r.int())
       else {
         decoder.reset()
-        values[i] = decoder.valueOrHole()
+        setNew(values, i, decoder.valueOrHole())
       }
     }
     return values
@@ -387,7 +388,7 @@ export class Attachment {
     const values = new Array<unknown>(n)
     for (let i = 0; i < n; i++) {
       this.decoder.reset()
-      values[i] = this.decoder.valueOrHole()
+      setNew(values, i, this.decoder.valueOrHole())
     }
     return values
   }
@@ -402,7 +403,7 @@ export class Attachment {
       numbers[i] = r.u64()
       for (let k = 0; k < stride; k++) {
         this.decoder.reset()
-        values[j++] = this.decoder.value()
+        setNew(values, j++, this.decoder.value())
       }
     }
     return { values, numbers }
@@ -413,7 +414,7 @@ export class Attachment {
     const r = this.answer()
     const n = r.u32()
     const keys = new Array<string | symbol>(n)
-    for (let i = 0; i < n; i++) keys[i] = r.key()
+    for (let i = 0; i < n; i++) setNew(keys, i, r.key())
     if (new Set(keys).size !== n) throw fail('ERR_COHEAP_CORRUPT', 'a property that is there twice')
     return keys
   }
@@ -423,7 +424,7 @@ export class Attachment {
     const r = this.answer()
     const n = r.u32()
     const numbers = new Array<number>(n)
-    for (let i = 0; i < n; i++) numbers[i] = r.f64()
+    for (let i = 0; i < n; i++) setNew(numbers, i, r.f64())
     return numbers
   }
 
@@ -569,7 +570,7 @@ export class Attachment {
         const key = typeof said === 'string' ? asName(said) : said
         const slot = r.int()
         const bytes = r.int()
-        keys.push(key)
+        append(keys, key)
         slots.set(key, slot)
         if (bytes >= 0) words.set(key, bytes >> 3)
       }

@@ -5,6 +5,7 @@
 import { isDirect, type Attachment } from './attachment.js'
 import { fail, outOfRange, wrongType } from './errors.js'
 import { In, Status } from './port.js'
+import { append } from './property.js'
 import { whole } from './sizes.js'
 import { scope } from './scope.js'
 import { SLICE, refuseInside } from './transaction.js'
@@ -117,7 +118,7 @@ class Line {
         else reject(timedOut(what))
         return
       }
-      this.pending.push(one)
+      append(this.pending, one)
       one.waiter = new Waiter(limits, what, (reason) => {
         const at = this.pending.indexOf(one)
         if (at >= 0) this.pending.splice(at, 1)

@@ -8,7 +8,7 @@ import { standIn } from './stand-in.js'
 import { ERROR_KINDS, ErrorField, ObjectFlag, Packed, Reader, Wire } from './wire.js'
 import { kindName, makeView } from './view-kinds.js'
 import { MOST_SHAPE_KEYS, isFlat, readMembers } from './flat.js'
-import { dataProperty, descriptor } from './property.js'
+import { append, dataProperty, descriptor, setNew } from './property.js'
 import { makeLocal, noValues } from './struct.js'
 
 /** The wrapper of a live object of this thread, by its handle. */
@@ -141,8 +141,8 @@ export class Decoder {
         const count = r.u32()
         const target = this.object(name, (flags & ObjectFlag.NULL_PROTOTYPE) !== 0, count)
         if (this.content) {
-          this.keysOf[id] = []
-          this.nameOf[id] = name
+          setNew(this.keysOf, id, [])
+          setNew(this.nameOf, id, name)
         }
         const result = this.container(id, target, name)
         return this.push(OBJECT, target, count, this.content ? this.keysOf[id] : undefined, undefined, result)
@@ -167,18 +167,18 @@ export class Decoder {
       }
       case Wire.MAP: {
         const target = new Map()
-        this.seen[r.u32()] = target
+        setNew<object>(this.seen, r.u32(), target)
         return this.push(MAP, target, 2 * r.u32(), undefined)
       }
       case Wire.SET: {
         const target = new Set()
-        this.seen[r.u32()] = target
+        setNew<object>(this.seen, r.u32(), target)
         return this.push(SET, target, r.u32(), undefined)
       }
       case Wire.BUFFER: {
         const id = r.u32()
         const bytes = r.bytes(r.u64())
-        this.seen[id] = bytes
+        setNew<object>(this.seen, id, bytes)
         return bytes
       }
       case Wire.VIEW: {
@@ -203,13 +203,13 @@ export class Decoder {
         const has = r.tag()
         const Class = ERROR_KINDS[kind] ?? Error
         const error = bare(Class as new (...args: unknown[]) => Error)
-        this.seen[id] = error
+        setNew<object>(this.seen, id, error)
         const fields: string[] = []
-        if (has & ErrorField.NAME) fields.push('name')
-        if (has & ErrorField.MESSAGE) fields.push('message')
-        if (has & ErrorField.STACK) fields.push('stack')
-        if (has & ErrorField.CAUSE) fields.push('cause')
-        if (has & ErrorField.ERRORS) fields.push('errors')
+        if (has & ErrorField.NAME) append(fields, 'name')
+        if (has & ErrorField.MESSAGE) append(fields, 'message')
+        if (has & ErrorField.STACK) append(fields, 'stack')
+        if (has & ErrorField.CAUSE) append(fields, 'cause')
+        if (has & ErrorField.ERRORS) append(fields, 'errors')
         return this.push(ERROR, error, fields.length, { fields, shown: (has & ErrorField.NAME_SHOWN) !== 0 })
       }
       default:
@@ -225,7 +225,7 @@ export class Decoder {
     key?: unknown,
     result: object = target,
   ): typeof PENDING {
-    this.frames.push({ kind, target, result, i: 0, n, key, extra })
+    append(this.frames, { kind, target, result, i: 0, n, key, extra })
     return PENDING
   }
 
@@ -246,13 +246,18 @@ export class Decoder {
     if (info?.layout !== undefined && info.prototype !== undefined) {
       // the members are its fields; a write to a frozen one is refused by its accessors
       const instance = makeLocal(info, target as Record<string, unknown>)
-      if (this.content) this.frozen.push(instance)
-      return (this.seen[id] = instance)
+      if (this.content) append(this.frozen, instance)
+      return this.entered(id, instance)
     }
-    if (this.content) this.frozen.push(target)
-    if (this.bare) return (this.seen[id] = target)
-    if (name !== undefined && info?.prototype === undefined) return (this.seen[id] = unread(name))
-    return (this.seen[id] = this.content ? new Proxy(target, readOnly) : target)
+    if (this.content) append(this.frozen, target)
+    if (this.bare) return this.entered(id, target)
+    if (name !== undefined && info?.prototype === undefined) return this.entered(id, unread(name))
+    return this.entered(id, this.content ? new Proxy(target, readOnly) : target)
+  }
+
+  private entered(id: number, container: object): object {
+    setNew(this.seen, id, container)
+    return container
   }
 
   /** Reads members until one is a container of its own (PENDING) or the container is done: the container. */
@@ -274,7 +279,7 @@ export class Decoder {
         while (frame.i < frame.n) {
           // the keys of a table are data: no two objects share them
           const key = frame.n > MOST_SHAPE_KEYS ? r.key() : r.name()
-          keys?.push(key)
+          if (keys !== undefined) append(keys, key)
           const v = this.head()
           if (v === PENDING) {
             frame.key = key
@@ -291,7 +296,7 @@ export class Decoder {
           const v = this.head()
           if (v === PENDING) return PENDING
           if (v === HOLE) target.length = Math.max(target.length, frame.i + 1)
-          else target[frame.i] = v
+          else setNew(target, frame.i, v)
           frame.i++
         }
         const extra = r.u32()
@@ -343,7 +348,7 @@ export class Decoder {
           const v = this.head()
           if (v === PENDING) return PENDING
           frame.i++
-          values.push(v)
+          append(values, v)
         }
         return this.packed(what, values)
       }
@@ -376,7 +381,7 @@ export class Decoder {
         define(frame.target as Record<string | symbol, unknown>, frame.key as string | symbol, value)
         break
       case ARRAY:
-        ;(frame.target as unknown[])[frame.i] = value
+        setNew(frame.target as unknown[], frame.i, value)
         break
       case MAP:
         return this.entry(frame, value)
@@ -387,7 +392,7 @@ export class Decoder {
         frame.target = value as object
         break
       case REFERENCES:
-        ;(frame.extra as { values: unknown[] }).values.push(value)
+        append((frame.extra as { values: unknown[] }).values, value)
         break
       default: {
         const { fields, shown } = frame.extra as { fields: string[]; shown: boolean }
@@ -409,7 +414,7 @@ export class Decoder {
     if (view === undefined) {
       throw fail('ERR_COHEAP_UNSUPPORTED_RUNTIME', `this version of Node.js has no ${kindName(kind)}`)
     }
-    this.seen[id] = view
+    setNew<object>(this.seen, id, view)
     return view
   }
 

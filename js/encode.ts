@@ -14,7 +14,7 @@ import { described, isIndex, isOf, isPlainArray, isRevoked, keySegment, unboxed 
 import { ARRAY, ERROR, MAP, OBJECT, REFERENCES, SET, segment, type Frame } from './place.js'
 import { FlatWriter, MOST_SHAPE_KEYS } from './flat.js'
 import { errorParts } from './error-parts.js'
-import { isAccessor, members } from './property.js'
+import { append, isAccessor, members } from './property.js'
 import { Seen } from './seen.js'
 import { sameKeys, type Kind } from './shapes.js'
 import { valuesOf } from './struct.js'
@@ -246,7 +246,7 @@ export class Encoder {
       if (this.content) return this.refer(value)
       if (this.back(value)) return false
       const members: unknown[] = []
-      Map.prototype.forEach.call(value, (v, k) => members.push(k, v))
+      Map.prototype.forEach.call(value, (v, k) => append(members, k) && append(members, v))
       this.writer.tag32(Wire.MAP, this.number(value))
       this.writer.u32(members.length / 2)
       return this.push(MAP, value, members.length, members, false)
@@ -255,7 +255,7 @@ export class Encoder {
       if (this.content) return this.refer(value)
       if (this.back(value)) return false
       const members: unknown[] = []
-      Set.prototype.forEach.call(value, (v) => members.push(v))
+      Set.prototype.forEach.call(value, (v) => append(members, v))
       this.writer.tag32(Wire.SET, this.number(value))
       this.writer.u32(members.length)
       return this.push(SET, value, members.length, members, false)
@@ -364,7 +364,7 @@ export class Encoder {
       if (symbol === members || !shown.call(value, symbol)) continue
       if (Symbol.keyFor(symbol) === undefined)
         throw this.refuse(`the symbol ${String(symbol)} as a key`, keySegment(symbol))
-      keys.push(symbol)
+      append(keys, symbol)
     }
   }
 
@@ -486,7 +486,7 @@ export class Encoder {
     const handleOf = (member: object, path: () => string): number => {
       if (this.hooks.handleOf(member, path) === 0) return 0
       const i = references.indexOf(member)
-      return i >= 0 ? i + 1 : references.push(member)
+      return i >= 0 ? i + 1 : append(references, member)
     }
     const writer = new Writer((n) => new ArrayBuffer(Math.max(n, 256)))
     const inner = new Encoder(writer, { handleOf, bufferHandle: handleOf, shapeOf: () => 0, stagingUses: () => 0 })
@@ -531,8 +531,8 @@ export class Encoder {
     if (index === undefined) {
       index = this.references.length
       this.referenceIds.set(value, index)
-      this.references.push(value)
-      this.places.push(this.frames.slice(0, this.depth).map(segment).join(''))
+      append(this.references, value)
+      append(this.places, this.frames.slice(0, this.depth).map(segment).join(''))
     }
     this.writer.tag32(Wire.LIVE, index)
     return false
@@ -555,10 +555,10 @@ export class Encoder {
   // frames
 
   private push(kind: number, source: object, n: number, keys: readonly unknown[], named: boolean): boolean {
-    const frame = this.frames[this.depth]
-    if (frame === undefined) {
-      this.frames.push({ kind, source, i: 0, n, keys, named, extra: undefined, fields: undefined })
+    if (this.depth === this.frames.length) {
+      append(this.frames, { kind, source, i: 0, n, keys, named, extra: undefined, fields: undefined })
     } else {
+      const frame = this.frames[this.depth]
       frame.kind = kind
       frame.source = source
       frame.i = 0

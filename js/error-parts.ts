@@ -3,6 +3,7 @@
  * {@link ErrorField}, then its own enumerable properties.
  */
 import { errorKind } from './classify.js'
+import { append } from './property.js'
 import { ERROR_KINDS, ErrorField } from './wire.js'
 
 /** The names of what is stored for itself. */
@@ -25,8 +26,8 @@ export function errorParts(error: Error): ErrorParts {
   const parts: ErrorParts = { kind: errorKind(error), has: 0, fields: [], keys: [] }
   const add = (bit: number, key: string, value: unknown): void => {
     parts.has |= bit
-    parts.fields.push(value)
-    parts.keys.push(key)
+    append(parts.fields, value)
+    append(parts.keys, key)
   }
   const name: unknown = error.name
   if (typeof name === 'string' && name !== ERROR_KINDS[parts.kind].prototype.name) {
@@ -47,6 +48,6 @@ export function errorParts(error: Error): ErrorParts {
     add(ErrorField.ERRORS, 'errors', Array.isArray(errors) ? Object.freeze(errors.slice()) : undefined)
   }
   const skip = aggregate ? [...FIXED, 'errors'] : FIXED
-  Object.keys(error).forEach((key) => skip.includes(key) || parts.keys.push(key))
+  Object.keys(error).forEach((key) => skip.includes(key) || append(parts.keys, key))
   return parts
 }

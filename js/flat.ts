@@ -11,6 +11,7 @@
  */
 import { types } from 'node:util'
 import { PLAIN, type ClassInfo } from './classes.js'
+import { append } from './property.js'
 import { NOT_YET } from './shapes.js'
 import { Packed, Wire, type Reader, type Writer } from './wire.js'
 import { ordinaryTargetOf } from './target.js'
@@ -49,8 +50,8 @@ export class FlatWriter {
   private keys = NONE
   private shape = 0
   /** In a run: the string that each member had last, and where it stands. Many have few values. */
-  private texts: string[] | undefined
-  private readonly places: number[] = []
+  private texts: (string | undefined)[] | undefined
+  private readonly places = new Float64Array(MOST_SHAPE_KEYS)
 
   constructor(
     private readonly writer: Writer,
@@ -179,6 +180,7 @@ export class FlatWriter {
     const { writer: w, texts } = this
     if (texts === undefined || value.length > MOST_AGAIN) return w.text(value)
     const { pos } = w
+    while (texts.length <= i) append(texts, undefined)
     if (texts[i] === value) w.again(this.places[i], value)
     else w.text(value)
     texts[i] = value

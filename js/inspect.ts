@@ -10,7 +10,7 @@ import type { RecordTarget } from './record.js'
 import { Cursor, type CollectionTarget } from './collection.js'
 import { CoheapError } from './errors.js'
 import { HOLE } from './decode.js'
-import { dataProperty } from './property.js'
+import { append, dataProperty, setNew } from './property.js'
 import { special } from './stand-in.js'
 import type { Target } from './target.js'
 
@@ -46,11 +46,11 @@ export function shown(
 ): string {
   const { self } = t
   if (open.includes(self)) {
-    if (!again.includes(self)) again.push(self)
+    if (!again.includes(self)) append(again, self)
     return special(`[Circular *${again.indexOf(self) + 1}]`, options)
   }
   if (depth < 0) return special(`[${name}]`, options)
-  open.push(self)
+  append(open, self)
   try {
     // what is inside is shown as what it is, even where Proxies are to be shown as such
     const inner = { ...options, depth, showProxy: false }
@@ -128,13 +128,16 @@ function addFurther(t: ArrayTarget, values: unknown[], from: number, count: numb
     a.use(t)
     a.port.range(t.h, i, 1)
     const [value = HOLE] = a.decodeMany()
-    if (value !== HOLE) values[i] = value
+    if (value !== HOLE) setNew(values, i, value)
   }
 }
 
 function namedEntries(t: ArrayTarget): unknown[] {
   const entries: unknown[] = []
-  for (const key of namedKeys(t)) entries.push(key, Reflect.get(t.self, key))
+  for (const key of namedKeys(t)) {
+    append<unknown>(entries, key)
+    append(entries, Reflect.get(t.self, key))
+  }
   return entries
 }
 

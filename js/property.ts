@@ -1,5 +1,6 @@
 /**
- * Property descriptors that mean what they say, whatever a program has put on `Object.prototype`.
+ * Property descriptors that mean what they say, and elements that are a list's own, whatever a program has put on
+ * `Object.prototype` and `Array.prototype`.
  */
 
 /**
@@ -27,4 +28,16 @@ export function dataProperty(value: unknown): PropertyDescriptor {
 /** True for the descriptor of an accessor property, as the engine gives it. */
 export function isAccessor(property: PropertyDescriptor): boolean {
   return (property.get !== undefined || property.set !== undefined) && !Object.hasOwn(property, 'value')
+}
+
+/** Sets an element that the list has not got. An assignment would call a setter under that index on a prototype. */
+export function setNew<T>(list: T[], index: number, value: T): void {
+  if (index in list) Object.defineProperty(list, index, dataProperty(value))
+  else list[index] = value
+}
+
+/** As `push`, which would call such a setter too. */
+export function append<T>(list: T[], value: T): number {
+  setNew(list, list.length, value)
+  return list.length
 }

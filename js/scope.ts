@@ -3,6 +3,7 @@
  */
 import type { Attachment } from './attachment.js'
 import { fail } from './errors.js'
+import { append } from './property.js'
 import type { Target } from './target.js'
 
 /** One attempt of a transaction. */
@@ -31,12 +32,12 @@ export class Attempt {
   hold(target: Target): void {
     if (target.mark === this.serial) return
     target.mark = this.serial
-    ;(this.held ??= []).push(target.self)
+    append((this.held ??= []), target.self)
   }
 
   /** A wrapper that was first made in this attempt: what it wraps may not exist after an abort. */
   distrust(target: Target): void {
-    ;(this.made ??= []).push(target)
+    append((this.made ??= []), target)
   }
 
   /** The attempt is lost: what is to be thrown. */

@@ -11,7 +11,7 @@ const nothing = {}
 export class Seen {
   /** How many there are. */
   count = 0
-  private readonly early = new Array<object>(EARLY).fill(nothing)
+  private readonly early: object[] = Array.from({ length: EARLY }, () => nothing)
   private later: Map<object, number> | undefined
 
   /** The number of this container, or -1. */

@@ -4,6 +4,7 @@
  */
 import { PLAIN, type ClassInfo } from './classes.js'
 import type { Port } from './port.js'
+import { append } from './property.js'
 import { Status } from './port.js'
 
 /** Flags of a shape word; see `crates/objects/src/shape.rs`. */
@@ -107,7 +108,7 @@ export class ShapeTree {
     const word = this.find(keys, info, false)
     if (word !== NOT_YET || missing.length >= MOST_NEW) return word
     const last = missing.at(-1)
-    if (last?.info !== info || !sameKeys(last.keys, keys)) missing.push({ keys, info })
+    if (last?.info !== info || !sameKeys(last.keys, keys)) append(missing, { keys, info })
     return word
   }
 
@@ -119,7 +120,8 @@ export class ShapeTree {
   }
 
   private find(keys: readonly string[], info: ClassInfo, make: boolean): number {
-    const first = keys[0]
+    // an empty list would look in its prototypes
+    const first = keys.length === 0 ? undefined : keys[0]
     // index keys come first; objects that have them are tables rather than records
     if (first !== undefined && isDigit(first.charCodeAt(0))) return 0
     let step: Step = info === PLAIN ? (this.plain ?? this.root(PLAIN, make)) : this.root(info, make)

@@ -9,7 +9,7 @@ import type { Attachment } from './attachment.js'
 import { scope } from './scope.js'
 import { makeLocal, noValues, valuesOf } from './struct.js'
 import { Tag } from './port.js'
-import { dataProperty } from './property.js'
+import { append, dataProperty } from './property.js'
 import { targetOf, type Target } from './target.js'
 import { transaction } from './transaction.js'
 import type { Whole } from './types.js'
@@ -118,12 +118,12 @@ class Copier {
     if (ArrayBuffer.isView(value)) return ofBytes(value)
     if (types.isMap(value)) {
       const map = new Map()
-      this.todo.push(() => value.forEach((v, k) => map.set(this.one(k), this.one(v))))
+      append(this.todo, () => value.forEach((v, k) => map.set(this.one(k), this.one(v))))
       return map
     }
     if (types.isSet(value)) {
       const set = new Set()
-      this.todo.push(() => value.forEach((v) => set.add(this.one(v))))
+      append(this.todo, () => value.forEach((v) => set.add(this.one(v))))
       return set
     }
     const fields = valuesOf(value)
@@ -131,16 +131,16 @@ class Copier {
       const values = noValues()
       const info = registeredAt(Object.getPrototypeOf(value) as object) as ClassInfo
       const instance = makeLocal(info, values)
-      if (Object.isFrozen(value)) this.frozen.push(instance)
-      this.todo.push(() => this.members(fields, values))
+      if (Object.isFrozen(value)) append(this.frozen, instance)
+      append(this.todo, () => this.members(fields, values))
       return instance
     }
     if (!isContainer(value)) return value
     const copy = (
       Array.isArray(value) ? new Array(value.length) : Object.create(Object.getPrototypeOf(value) as object)
     ) as object
-    if (Object.isFrozen(value)) this.frozen.push(copy)
-    this.todo.push(() => this.members(value, copy))
+    if (Object.isFrozen(value)) append(this.frozen, copy)
+    append(this.todo, () => this.members(value, copy))
     return copy
   }
 }

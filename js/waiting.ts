@@ -5,6 +5,7 @@
 import { fail, wrongType } from './errors.js'
 import { flag, milliseconds, optionsOf } from './sizes.js'
 import type { Port } from './port.js'
+import { append } from './property.js'
 
 /** What every wait takes. */
 export interface Wait {
@@ -188,7 +189,7 @@ export class Waits {
     const reason = fail('ERR_COHEAP_CLOSED', 'the heap has been closed')
     const ends: ((reason: unknown) => void)[] = []
     this.waiting.forEach(({ end }, token) => {
-      ends.push(end)
+      append(ends, end)
       this.cancel(token)
     })
     ends.forEach((end) => end(reason))

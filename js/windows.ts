@@ -19,7 +19,7 @@ export interface Window {
 
 /** See the head of this file. */
 export class Windows {
-  private readonly windows: (Window | undefined)[] = []
+  private readonly windows = new Map<number, Window>()
   /** Bytes that are allocated, when last asked. */
   private committed = 0
 
@@ -38,12 +38,12 @@ export class Windows {
   /** The window that an offset lies in, as far as `end` at least. */
   private upTo(at: number, end: number): Window {
     const index = Math.floor(at / WINDOW)
-    let window = this.windows[index]
+    let window = this.windows.get(index)
     if (window === undefined || window.bytes < end) {
       const buffer = this.port.window(index, end)
       this.done()
       window = { u32: new Uint32Array(buffer), f64: new Float64Array(buffer), bytes: buffer.byteLength, index }
-      this.windows[index] = window
+      this.windows.set(index, window)
     }
     return window
   }

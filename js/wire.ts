@@ -355,7 +355,7 @@ export class Reader {
   private view!: DataView
   private node!: Buffer
   /** Short keys that were read lately, each at a place that its bytes name. */
-  private readonly names: string[] = new Array<string>(NAMES).fill('')
+  private readonly names = Array.from({ length: NAMES }, () => '')
 
   /** Reads on in this buffer at this place; what belongs to it ends there. */
   use(buffer: ArrayBufferLike, pos: number, end: number): void {
