@@ -446,6 +446,20 @@ export class Attachment {
     }
   }
 
+  /** Plain copies of live objects, which have in common what these have. */
+  plainOf(targets: readonly Target[]): unknown[] {
+    targets.forEach((t) => this.use(t))
+    this.stageWords(Uint32Array.from(targets, (t) => t.h))
+    this.port.snapshotAll(targets.length)
+    const n = this.answer().u32()
+    this.decoder.bare = true
+    try {
+      return Array.from({ length: n }, () => this.decoder.value())
+    } finally {
+      this.decoder.bare = false
+    }
+  }
+
   /** The one value of a WIRE answer. */
   decodeOne(): unknown {
     const bytes = this.state[1]

@@ -5,6 +5,7 @@
 import { classNamed, codecNamed, notRegistered, unregistered, type CodecInfo } from './classes.js'
 import { CoheapError, fail } from './errors.js'
 import { standIn } from './stand-in.js'
+import { bareError } from './error-parts.js'
 import { ERROR_KINDS, ErrorField, ObjectFlag, Packed, Reader, Wire } from './wire.js'
 import { kindName, makeView } from './view-kinds.js'
 import { MOST_SHAPE_KEYS, isFlat, readMembers } from './flat.js'
@@ -202,7 +203,7 @@ export class Decoder {
         const kind = r.tag()
         const has = r.tag()
         const Class = ERROR_KINDS[kind] ?? Error
-        const error = bare(Class as new (...args: unknown[]) => Error)
+        const error = bareError(Class)
         setNew<object>(this.seen, id, error)
         const fields: string[] = []
         if (has & ErrorField.NAME) append(fields, 'name')
@@ -580,15 +581,4 @@ function define(target: Record<string | symbol, unknown>, key: string | symbol, 
   const inherits = key === '__proto__' || (Object.getPrototypeOf(target) !== Object.prototype && key in target)
   if (inherits) Object.defineProperty(target, key, dataProperty(value))
   else target[key] = value
-}
-
-/** An error without the cost of a stack trace that would be replaced anyway. */
-function bare(Class: new (...args: unknown[]) => Error): Error {
-  const limit = Error.stackTraceLimit
-  Error.stackTraceLimit = 0
-  try {
-    return (Class as unknown) === AggregateError ? new AggregateError([]) : new Class()
-  } finally {
-    Error.stackTraceLimit = limit
-  }
 }

@@ -51,3 +51,14 @@ export function errorParts(error: Error): ErrorParts {
   Object.keys(error).forEach((key) => skip.includes(key) || append(parts.keys, key))
   return parts
 }
+
+/** An error without the cost of a stack trace that would be replaced anyway. */
+export function bareError(Class: (typeof ERROR_KINDS)[number]): Error {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
+  try {
+    return Class === AggregateError ? new AggregateError([]) : new (Class as ErrorConstructor)()
+  } finally {
+    Error.stackTraceLimit = limit
+  }
+}

@@ -221,6 +221,8 @@ export interface Port {
   share(wireBytes: number): unknown
   /** WIRE: a deep plain copy with tags 11 to 16. Consistent; consecutive with the ambient transaction. */
   snapshot(h: number): void
+  /** Of so many objects, whose handles are in staging: WIRE with a count, one numbering for all values. */
+  snapshotAll(count: number): void
 
   // transactions
   // An id is > 0; 0 is the callback's one that is running (see In.BEGIN), which is ambient until it ends.

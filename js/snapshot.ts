@@ -3,16 +3,17 @@
  */
 import { types } from 'node:util'
 import { ClassInfo, registeredAt } from './classes.js'
+import { errorKind } from './classify.js'
+import { bareError } from './error-parts.js'
 import type { SharedMap } from './map.js'
 import type { SharedSet } from './set.js'
 import type { Attachment } from './attachment.js'
-import { scope } from './scope.js'
 import { makeLocal, noValues, valuesOf } from './struct.js'
 import { Tag } from './port.js'
-import { append, dataProperty } from './property.js'
+import { append, dataProperty, ownOnly } from './property.js'
 import { targetOf, type Target } from './target.js'
-import { transaction } from './transaction.js'
 import type { Whole } from './types.js'
+import { ERROR_KINDS } from './wire.js'
 import { kindOf, lengthOf, makeView } from './view-kinds.js'
 
 /** What a live value is as a plain one: {@link SharedMap} and {@link SharedSet} become `Map` and `Set`. */
@@ -39,10 +40,7 @@ export function snapshot(value: unknown): unknown {
   if (value === null || typeof value !== 'object') return value
   const target = targetOf(value)
   if (target !== undefined) return ofLive(target)
-  // a plain or frozen container with live members: all of one heap at one moment
-  const copy = () => new Copier().copy(value)
-  const a = firstHeap(value)
-  return a === undefined || scope.attempt !== undefined ? copy() : transaction(a, copy)
+  return new Copier().copy(value)
 }
 
 function ofLive(t: Target): unknown {
@@ -59,21 +57,19 @@ function ofBytes(bytes: ArrayBuffer | ArrayBufferView): object {
   return makeView(kindOf(bytes), copy, 0, lengthOf(bytes)) ?? copy
 }
 
-/** The heap of the first live member that is found. */
-function firstHeap(root: object): Attachment | undefined {
-  const seen = new Set<object>([root])
-  for (const value of seen) {
-    const target = targetOf(value)
-    if (target !== undefined) return target.attachment
-    for (const member of membersOf(value)) if (member !== null && typeof member === 'object') seen.add(member)
-  }
-  return undefined
+/** What a plain object refers to; nothing for what is no container. */
+function membersOf(value: object): unknown[] {
+  if (types.isMap(value)) return [...value.keys(), ...value.values()] as unknown[]
+  if (types.isSet(value)) return [...value] as unknown[]
+  const own = valuesOf(value) ?? value
+  return own === value && !isContainer(value) && !isError(value)
+    ? []
+    : Reflect.ownKeys(own).map((key) => (key === 'stack' ? undefined : (own as Record<string | symbol, unknown>)[key]))
 }
 
-function membersOf(value: object): Iterable<unknown> {
-  if (types.isMap(value)) return [...(value.keys() as Iterable<unknown>), ...(value.values() as Iterable<unknown>)]
-  if (types.isSet(value)) return value
-  return isContainer(value) ? Reflect.ownKeys(value).map((key) => (value as Record<string | symbol, unknown>)[key]) : []
+/** An error of a built-in kind, as those that are stored come back; of other classes who knows what belongs to them. */
+function isError(value: object): value is Error {
+  return types.isNativeError(value) && ERROR_KINDS.some((Class) => Class.prototype === Object.getPrototypeOf(value))
 }
 
 function isContainer(value: object): boolean {
@@ -82,17 +78,42 @@ function isContainer(value: object): boolean {
   return registeredAt(proto) instanceof ClassInfo
 }
 
-/** Copies what is not live itself, keeping cycles; live members are snapshots. */
+/**
+ * Copies what is not live itself, keeping cycles. The live objects that it leads to are copied before, those of a heap
+ * together: of one moment, and with what they have in common.
+ */
 class Copier {
   private readonly copies = new Map<object, object>()
   private readonly todo: (() => void)[] = []
   private readonly frozen: object[] = []
 
-  copy(value: unknown): unknown {
+  copy(value: object): unknown {
+    this.copyLive(value)
     const result = this.one(value)
     for (let next = this.todo.pop(); next !== undefined; next = this.todo.pop()) next()
     this.frozen.forEach((copy) => Object.freeze(copy))
     return result
+  }
+
+  private copyLive(root: object): void {
+    const live = new Map<Attachment, Target[]>()
+    const seen = new Set<object>([root])
+    seen.forEach((value) => {
+      const target = targetOf(value)
+      if (target === undefined) {
+        membersOf(value).forEach((member) => {
+          if (member !== null && typeof member === 'object') seen.add(member)
+        })
+      } else {
+        const targets = live.get(target.attachment)
+        if (targets === undefined) live.set(target.attachment, [target])
+        else append(targets, target)
+      }
+    })
+    live.forEach((targets, a) => {
+      const plain = a.plainOf(targets)
+      targets.forEach((target, i) => this.copies.set(target.self, plain[i] as object))
+    })
   }
 
   private one(value: unknown): unknown {
@@ -113,8 +134,6 @@ class Copier {
   }
 
   private start(value: object): object {
-    const target = targetOf(value)
-    if (target !== undefined) return ofLive(target) as object
     if (ArrayBuffer.isView(value)) return ofBytes(value)
     if (types.isMap(value)) {
       const map = new Map()
@@ -135,12 +154,27 @@ class Copier {
       append(this.todo, () => this.members(fields, values))
       return instance
     }
+    if (isError(value)) return this.error(value)
     if (!isContainer(value)) return value
     const copy = (
       Array.isArray(value) ? new Array(value.length) : Object.create(Object.getPrototypeOf(value) as object)
     ) as object
     if (Object.isFrozen(value)) append(this.frozen, copy)
     append(this.todo, () => this.members(value, copy))
+    return copy
+  }
+
+  private error(value: Error): Error {
+    const copy = bareError(ERROR_KINDS[errorKind(value)])
+    Reflect.ownKeys(copy).forEach((key) => delete (copy as unknown as Record<string | symbol, unknown>)[key])
+    append(this.todo, () => {
+      Reflect.ownKeys(value).forEach((key) => {
+        const member = this.one((value as unknown as Record<string | symbol, unknown>)[key])
+        const enumerable = Object.prototype.propertyIsEnumerable.call(value, key)
+        Object.defineProperty(copy, key, ownOnly({ value: member, writable: true, enumerable, configurable: true }))
+      })
+    })
+    if (Object.isFrozen(value)) append(this.frozen, copy)
     return copy
   }
 }

@@ -22,6 +22,7 @@ pub const CALLS: &[(&CStr, Callback)] = crate::calls![
     c"wrapperOf" => wrapper_of,
     c"share" => share,
     c"snapshot" => snapshot,
+    c"snapshotAll" => snapshot_all,
     c"alloc" => alloc,
     c"arrayBuffer" => array_buffer,
     c"destroy" => destroy_object,
@@ -80,6 +81,21 @@ fn snapshot(port: &mut Port, js: Js, [h]: [Value; 1]) -> Outcome {
         graph::export_deep(m, Guard(cell.offset()), cell, out)
     })?;
     port.state.number(4, 0.0);
+    port.deliver_out(js)
+}
+
+fn snapshot_all(port: &mut Port, js: Js, [count]: [Value; 1]) -> Outcome {
+    let count = port.u32(js, count)? as usize;
+    let Parts { live, staging, .. } = port.parts()?;
+    let handles = staging.read(count * 4)?;
+    live.look(|m, pins, out| {
+        let cells: Result<Vec<Cell>, _> = handles
+            .chunks_exact(4)
+            .map(|b| pins.cell(u32::from_le_bytes([b[0], b[1], b[2], b[3]])))
+            .collect();
+        out.clear();
+        graph::export_deep_all(m, &cells?, out)
+    })?;
     port.deliver_out(js)
 }
 

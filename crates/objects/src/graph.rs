@@ -8,5 +8,5 @@ mod deep;
 mod export;
 
 pub use build::{build, build_all, build_next, map_key};
-pub use deep::export_deep;
+pub use deep::{export_deep, export_deep_all};
 pub use export::export;

@@ -25,18 +25,29 @@ enum Piece {
 
 /// Appends a deep copy of `cell`, which `guard` guards, to `out`. On failure `out` is as it was.
 pub fn export_deep<M: Mem + ?Sized>(m: &mut M, guard: Guard, cell: Cell, out: &mut Vec<u8>) -> Res<()> {
+    pieces(m, vec![Piece::Cell(cell, guard)], out)
+}
+
+/// Appends the number of these live objects, and deep copies of them: what they have in common is written once.
+pub fn export_deep_all<M: Mem + ?Sized>(m: &mut M, cells: &[Cell], out: &mut Vec<u8>) -> Res<()> {
+    let count = Piece::Count(cells.len() as u32);
+    let cells = cells.iter().map(|cell| Piece::Cell(*cell, Guard(cell.offset())));
+    pieces(m, std::iter::once(count).chain(cells).rev().collect(), out)
+}
+
+/// Appends these pieces, the last one first.
+fn pieces<M: Mem + ?Sized>(m: &mut M, rest: Vec<Piece>, out: &mut Vec<u8>) -> Res<()> {
     let start = out.len();
-    let result = walk(m, guard, cell, out);
+    let result = walk(m, rest, out);
     if result.is_err() {
         out.truncate(start);
     }
     result
 }
 
-fn walk<M: Mem + ?Sized>(m: &mut M, guard: Guard, cell: Cell, out: &mut Vec<u8>) -> Res<()> {
+/// `rest` are the pieces that come next, last first.
+fn walk<M: Mem + ?Sized>(m: &mut M, mut rest: Vec<Piece>, out: &mut Vec<u8>) -> Res<()> {
     let mut ids: HashMap<Off, u32> = HashMap::new();
-    // the pieces that come next, last first
-    let mut rest = vec![Piece::Cell(cell, guard)];
     while let Some(piece) = rest.pop() {
         let (cell, guard) = match piece {
             Piece::Cell(cell, guard) => (cell, guard),
