@@ -4,7 +4,7 @@
    slot 1  a transaction that puts the messages 1 and 2 (PUTTING in step 5, FULL after the decision), then a lone put of 3  (-DPUTTER)
            without it 1 and 2 are there from the start
    slot 2  a transaction that takes two (TAKEN at once; commit, or abort: back in their places)                             (-DTAKER)
-   slot 3  lone takes: DIRECT, FULL -> TAKEN -> consumed, twice
+   slot 3  lone takes, twice: DIRECT, FULL -> TAKEN -> consumed; or, of an integer, which is nothing but its word: FULL -> consumed
    VICT    the slot whose owner may die at any step; recoverer 8 may die too, recoverer 9 goes on
    Takers may abort undecided owners that are in the way at any time.
 
@@ -107,17 +107,26 @@ again:
 #endif
 }
 
-/* FULL -> TAKEN; won = true if nobody was quicker. Earlier messages must not be there, unless one has come back. */
+/* Earlier messages than the found one must not be there, unless one has come back. */
+inline in_order() {
+  d_step { j = 0; do
+  :: j < found -> assert(returned || !(p[j].st == FULL && p[j].msg < p[found].msg && put[p[j].msg]));
+                  assert(returned || !(p[j].st == PUTTING && IS(p[j].own, p[j].tag, COMM) && p[j].msg < p[found].msg)); j++
+  :: else -> break od; j = 0 }
+}
+
+/* FULL -> TAKEN; won = true if nobody was quicker. */
 inline take() {
   atomic {
     if
-    :: p[found].st == FULL -> p[found].st = TAKEN; p[found].own = me; p[found].tag = s[me].seq; won = true;
-       d_step { j = 0; do
-       :: j < found -> assert(returned || !(p[j].st == FULL && p[j].msg < p[found].msg && put[p[j].msg])); 
-                       assert(returned || !(p[j].st == PUTTING && IS(p[j].own, p[j].tag, COMM) && p[j].msg < p[found].msg)); j++
-       :: else -> break od; j = 0 }
+    :: p[found].st == FULL -> p[found].st = TAKEN; p[found].own = me; p[found].tag = s[me].seq; won = true; in_order()
     :: else -> won = false
     fi }
+}
+
+/* FULL -> consumed at once. */
+inline take_whole() {
+  atomic { if :: p[found].st == FULL -> in_order(); to(found, GONE); got[p[found].msg]++; n++ :: else fi }
 }
 
 #ifdef PUTTER
@@ -217,6 +226,10 @@ stop: skip
 proctype Lone(byte me) {
   byte i, j, o, t, found, n, po[NP], pt[NP]; mtype x, y, pst[NP]; bool past[NP], won, decided;
   do
+  :: n < 2 ->                           /* an integer */
+     look();
+     if :: found < NP -> take_whole() :: else -> n = 2 fi;
+     CRASH
   :: n < 2 ->
      s[me].st = DIRECT;
      look();

@@ -4,7 +4,8 @@
 //! | --- | --- | --- |
 //! | put | envelope, if the message needs one · EMPTY → FULL | garbage · done |
 //! | put several | status DIRECT · envelope, EMPTY → PUTTING each · status COMMITTED · → FULL each · IDLE | none of them, tombstones · all of them |
-//! | take | DIRECT · FULL → TAKEN · load · → consumed · free · IDLE | back to FULL · taken |
+//! | take, an integer | load · FULL → consumed | still there · taken |
+//! | take, a block | DIRECT · FULL → TAKEN · load · → consumed · free · IDLE | back to FULL · taken |
 //! | take several | DIRECT · FULL → TAKEN each · load · COMMITTED · → consumed each · free · IDLE | all back · taken |
 //!
 //! Loading publishes handles of live objects, so they are rooted before the place lets go of them.
@@ -232,6 +233,15 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         }
     }
 
+    /// As a patient [`Fifo::find`] from the head on: mostly the first message stands right there.
+    #[inline]
+    fn first(&mut self) -> Result<Seen<'s>> {
+        match self.rings.at_head()? {
+            Some(place) => Ok(Seen::Message(place, None)),
+            None => self.find(&mut Cursor::default(), None, true),
+        }
+    }
+
     /// Notes that `place` was taken past `passed`, and ends the attempt of one that is in the way for too long.
     pub fn passed_over(&mut self, passed: Option<Place<'s>>, place: &Place<'s>) {
         if let Some(passed) = passed {
@@ -244,40 +254,70 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
 
     /// Takes one message in a single operation that has begun (DIRECT) if, and only if, it gives one.
     fn acquire(&mut self) -> Result<Take<First<'s>>> {
-        let mut owner = None;
-        let result = self.acquire_as(&mut owner);
-        if owner.is_some() && !matches!(result, Ok(Take::Taken(_))) {
+        match self.first()? {
+            Seen::Message(found, passed) => self.acquire_found(found, passed),
+            Seen::Nothing => Ok(Take::Empty),
+            Seen::Ended => Ok(Take::Closed),
+        }
+    }
+
+    /// As [`Fifo::acquire`], of which the first look has found this.
+    fn acquire_found(&mut self, found: Place<'s>, passed: Option<Place<'s>>) -> Result<Take<First<'s>>> {
+        let me = self.begin();
+        let result = self.acquire_as(me, found, passed);
+        if !matches!(result, Ok(Take::Taken(_))) {
             self.hand.end();
         }
         result
     }
 
-    fn acquire_as(&mut self, owner: &mut Option<Owner>) -> Result<Take<First<'s>>> {
+    fn acquire_as(
+        &mut self,
+        me: Owner,
+        mut found: Place<'s>,
+        mut passed: Option<Place<'s>>,
+    ) -> Result<Take<First<'s>>> {
         loop {
-            match self.find(&mut Cursor::default(), None, true)? {
-                Seen::Message(found, passed) => {
-                    let me = *owner.get_or_insert_with(|| self.begin());
-                    if let Some(place) = self.rings.take(&found, me) {
-                        self.passed_over(passed, &place);
-                        return Ok(Take::Taken(First { place, orderly: passed.is_none() }));
-                    }
-                }
+            if let Some(place) = self.rings.take(&found, me) {
+                self.passed_over(passed, &place);
+                return Ok(Take::Taken(First { place, orderly: passed.is_none() }));
+            }
+            (found, passed) = match self.first()? {
+                Seen::Message(found, passed) => (found, passed),
                 Seen::Nothing => return Ok(Take::Empty),
                 Seen::Ended => return Ok(Take::Closed),
-            }
+            };
         }
     }
 
-    /// Takes one message. `load` is shown its cell once, before anybody could use its place again; if it fails the
-    /// message stays in the channel.
+    /// Takes one message. `load` is shown its cell before anybody could use its place again; if it fails the message
+    /// stays in the channel. It may be shown one that somebody else then takes: only its last result counts.
     pub fn take<T>(&mut self, mut load: impl FnMut(&mut dyn Mem, Guard, Cell) -> Res<T>) -> Res<Take<T>> {
-        let place = match self.acquire()? {
-            Take::Taken(first) => first.place,
-            Take::Empty => return Ok(Take::Empty),
-            Take::Closed => return Ok(Take::Closed),
+        let seg = self.seg;
+        let First { place, orderly } = loop {
+            let (found, passed) = match self.first()? {
+                Seen::Message(found, passed) => (found, passed),
+                Seen::Nothing => return Ok(Take::Empty),
+                Seen::Ended => return Ok(Take::Closed),
+            };
+            let payload = found.word.payload();
+            if payload.as_integer().is_none() {
+                match self.acquire_found(found, passed)? {
+                    Take::Taken(first) => break first,
+                    Take::Empty => return Ok(Take::Empty),
+                    Take::Closed => return Ok(Take::Closed),
+                }
+            }
+            // The word is all of it: there is nothing to be read or freed after the CAS, so nobody need know who has
+            // taken it.
+            let value = load(&mut Content::new(seg), Guard(0), Message::read(seg, payload)?.cell)?;
+            if self.rings.take_whole(&found) {
+                self.passed_over(passed, &found);
+                self.after_takes(&found, &found, passed.is_none())?;
+                return Ok(Take::Taken(value));
+            }
         };
         let taken = [place];
-        let seg = self.seg;
         let undo = Undo { hand: &mut *self.hand, seg, taken: &taken, woken: &mut self.woken };
         let payload = place.word.payload();
         let message = Message::read(seg, payload)?;
@@ -286,7 +326,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         self.consume(&place);
         let freed = free_message(self.hand, &message);
         self.hand.end();
-        self.after_takes(1)?;
+        self.after_takes(&place, &place, orderly)?;
         freed?;
         Ok(Take::Taken(value))
     }
@@ -356,7 +396,7 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
             freed = freed.and(free_message(self.hand, message));
         }
         self.hand.end();
-        self.after_takes(taken.len())?;
+        self.after_takes(&first, &last, orderly)?;
         freed?;
         Ok(Take::Taken(values))
     }
@@ -420,10 +460,16 @@ impl<'s, 'h, H: Hand> Fifo<'s, 'h, H> {
         }
     }
 
-    /// Moves the head on; says whom to wake.
-    fn after_takes(&mut self, n: usize) -> Result<()> {
-        self.memory.head_seen.set(self.rings.advance_head()?);
-        self.woken.putters |= n > 0;
+    /// After places from `first` to `last`, of which none between them was passed over if `orderly`, have been consumed: moves
+    /// the head on; says whom to wake.
+    fn after_takes(&mut self, first: &Place<'s>, last: &Place<'s>, orderly: bool) -> Result<()> {
+        // mostly they stood at the head, and it stands behind them then
+        let head = match orderly && self.rings.head_from(first.pos, last.pos + 1) {
+            true => last.pos + 1,
+            false => self.rings.advance_head()?,
+        };
+        self.memory.head_seen.set(head);
+        self.woken.putters = true;
         // Others may sleep until the last message is gone.
         self.woken.takers |= self.channel.sealed.load(SeqCst) != 0;
         Ok(())

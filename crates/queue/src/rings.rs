@@ -349,6 +349,22 @@ impl<'s> Rings<'s> {
         Err(stuck(self.channel.head.load(SeqCst)))
     }
 
+    /// The message that stands at the head, if the head stands still where one is: the first one, for all before the head
+    /// are consumed.
+    #[inline]
+    pub fn at_head(&self) -> Result<Option<Place<'s>>> {
+        let pos = self.channel.head.load(SeqCst);
+        let (seq, hint) = (self.seq_of(pos), Link(self.channel.head_ring.load(SeqCst)));
+        if !hint.is_of(seq) {
+            return Ok(None);
+        }
+        let spot = Spot { pos, seq, ring: Ring::at(self.seg, hint.block(), self.n)? };
+        let place = self.place(&spot);
+        let word = SlotWord(place.load(SeqCst));
+        let there = word.state() == State::Full && word.lap() == lap_of(seq);
+        Ok(there.then(|| Place { pos, word, place, at: self.offset(&spot) }))
+    }
+
     /// The head has passed all places of `done`: it comes to rest, by the hand that moves the head on.
     fn leave_ring(&self, hint: Link, done: &Ring<'s>, next: &Spot<'s>) -> Result<()> {
         // first nobody may find it by the tail any more: all of it is consumed, hence claimed
@@ -405,6 +421,19 @@ impl<'s> Rings<'s> {
             Ok(_) => Some(Place { word, ..*found }),
             Err(_) => None,
         }
+    }
+
+    /// FULL → consumed, of a message that is nothing but its word, if nobody was quicker.
+    #[inline]
+    pub fn take_whole(&self, found: &Place<'s>) -> bool {
+        // SeqCst: and before our look for sleeping putters.
+        found.place.compare_exchange(found.word.0, found.word.consumed().0, SeqCst, SeqCst).is_ok()
+    }
+
+    /// Moves the head from the one position to the other, between which all is consumed, if it stands there.
+    #[inline]
+    pub fn head_from(&self, from: u64, to: u64) -> bool {
+        self.channel.head.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
     }
 
     /// Takes the message right behind `last`, which the same attempt has taken, if that is easily done: in the same ring, with

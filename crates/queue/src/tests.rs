@@ -200,8 +200,10 @@ fn a_message_that_cannot_be_loaded_stays_first() {
     let seg = segment();
     let mut sut = Worker::new(&seg);
     let at = sut.channel(UNBOUNDED);
-    for i in 0..3 {
-        sut.put(at, i as f64);
+    // an integer, which is its word, and two in blocks
+    let messages = [0.0, 1.5, 2.5];
+    for x in messages {
+        sut.put(at, x);
     }
     let error = coheap_segment::Error::new(coheap_segment::Code::OutOfMemory, "no room for it");
     // also more often than there are tags
@@ -216,8 +218,9 @@ fn a_message_that_cannot_be_loaded_stays_first() {
         });
         assert_eq!(all, Err(error.into()));
     }
-    for i in 0..3 {
-        assert_eq!(sut.take(at), Take::Taken(i as f64));
+    for x in messages {
+        assert_eq!(sut.on(at, |f| f.take(|_, _, _| Err::<(), _>(error.into()))), Err(error.into()));
+        assert_eq!(sut.take(at), Take::Taken(x));
     }
 }
 
@@ -345,11 +348,11 @@ fn a_tag_that_somebody_may_still_settle_is_not_taken_with() {
     assert_eq!(mine.given_back.load(SeqCst), 0);
     sut.end();
     let at = sut.channel(UNBOUNDED);
-    sut.put(at, 1.0);
+    sut.put(at, 1.5);
     let next = StatusWord(mine.status.load(SeqCst)).tag();
     theirs.giving_back.store(1 << 14 | (next as u64) << 10 | owner.slot as u64, SeqCst);
     mine.given_back.store(1 << next, SeqCst);
-    assert_eq!(sut.take(at), Take::Taken(1.0), "under the tag after it");
+    assert_eq!(sut.take(at), Take::Taken(1.5), "under the tag after it");
     assert_eq!(StatusWord(mine.status.load(SeqCst)).tag(), next + 2);
 }
 
@@ -410,14 +413,18 @@ fn a_lone_taker_that_died_gives_its_message_back_without_recovery() {
     let seg = segment();
     let (mut sut, mut dead) = (Worker::new(&seg), Worker::new(&seg));
     let at = sut.channel(UNBOUNDED);
+    for x in [1.0, 1.5] {
+        sut.put(at, x);
+        let loaded = dead.on(at, |f| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                f.take(|_, _, _| -> coheap_txn::Res<()> { panic!("a loader that panics") })
+            }))
+        });
+        assert!(loaded.is_err());
+        assert_eq!(sut.len(at), 1, "a panic puts it back");
+        assert_eq!(sut.take(at), Take::Taken(x));
+    }
     sut.put(at, 1.0);
-    let loaded = dead.on(at, |f| {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            f.take(|_, _, _| -> coheap_txn::Res<()> { panic!("a loader that panics") })
-        }))
-    });
-    assert!(loaded.is_err());
-    assert_eq!(sut.len(at), 1, "a panic puts it back");
     let owner = crate::word::Owner { slot: dead.slot(), tag: dead.begin() };
     dead.on(at, |f| {
         use crate::rings::{Cursor, Look, Woken};

@@ -46,6 +46,11 @@ pub fn messages(heap: &Heap, lifo: bool, n: u32) -> Result<()> {
     Ok(())
 }
 
+pub fn integers(heap: &Heap) -> Result<()> {
+    let jobs = heap.channel("jobs", None, false)?;
+    (0..4).try_for_each(|i| jobs.try_put(f64::from(i)).map(|put| assert!(put)))
+}
+
 pub fn objects_and_messages(heap: &Heap) -> Result<()> {
     three_objects(heap)?;
     messages(heap, false, 4)
@@ -67,7 +72,7 @@ pub fn full_ring(heap: &Heap) -> Result<()> {
 pub fn full_rings(heap: &Heap) -> Result<()> {
     let jobs = heap.channel("jobs", None, false)?;
     for i in 0..516 {
-        assert!(jobs.try_put(f64::from(i))?);
+        assert!(jobs.try_put(f64::from(i) + 0.5)?);
     }
     for _ in 0..511 {
         jobs.try_take()?;

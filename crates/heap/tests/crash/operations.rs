@@ -8,8 +8,8 @@ use coheap_heap::txn::{self, Ctx, Fault, TxnOptions};
 use coheap_heap::{Channel, Data, Error, Heap, Record, Result, open};
 
 use crate::contents::{
-    full_ring, full_rings, list_of, map_of, messages, objects_and_equal_messages, objects_and_messages,
-    record_only, texts, three_objects, two_of_each,
+    full_ring, full_rings, integers, list_of, map_of, messages, objects_and_equal_messages,
+    objects_and_messages, record_only, texts, three_objects, two_of_each,
 };
 use crate::setting::{Action, Setting};
 
@@ -293,6 +293,9 @@ pub static OPERATIONS: &[Operation] = &[
             |s| on_channel(s, false, |jobs, _| jobs.try_take().map(|taken| assert!(taken.is_some()))),
         )
     },
+    operation("take of an integer", integers, |s| {
+        on_channel(s, false, |jobs, _| jobs.try_take().map(|taken| assert!(taken.is_some())))
+    }),
     Operation {
         order: Order::Overtakes,
         ..operation("take of a text", texts, |s| {

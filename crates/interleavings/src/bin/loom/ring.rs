@@ -34,6 +34,26 @@ pub const ALL: &[Structure] = &[
         )],
     },
     Structure {
+        name: "ring: one puts two integers at once, one takes",
+        run: put_two_integers_beside_take,
+        bounds: (2, 3, 2),
+        mutants: &[plant(
+            LOOK,
+            "verdict == Verdict::Over && here.place.load(SeqCst) == here.word.0",
+            SeeAgain,
+        )],
+    },
+    Structure {
+        name: "ring: two take one integer",
+        run: two_take_integer,
+        bounds: (2, 3, 2),
+        mutants: &[plant(
+            RINGS,
+            "found.place.compare_exchange(found.word.0, found.word.consumed().0, SeqCst, SeqCst)",
+            Skip,
+        )],
+    },
+    Structure {
         name: "ring: two take one message",
         run: two_take,
         bounds: (2, 3, 2),
@@ -60,8 +80,18 @@ pub const ALL: &[Structure] = &[
     },
 ];
 
+/// A message of its own block.
+fn envelope(n: u64) -> Cell {
+    Cell::number(n as f64 + 0.5)
+}
+
+/// A message that is nothing but the word of its place.
+fn integer(n: u64) -> Cell {
+    Cell::number(n as f64)
+}
+
 fn put(ctx: &mut Ctx, channel: &Channel, n: u64) -> bool {
-    channel.try_put(ctx, Cell::number(n as f64 + 0.5)).expect("a channel that is sound")
+    channel.try_put(ctx, envelope(n)).expect("a channel that is sound")
 }
 
 fn take(ctx: &mut Ctx, channel: &Channel) -> Option<u64> {
@@ -102,8 +132,16 @@ fn put_beside_take() {
 }
 
 fn put_two_beside_take() {
-    let (taken, mut take) = beside_a_taker(|ctx, channel| {
-        let both = [Cell::number(1.0), Cell::number(2.0)];
+    two_beside_a_taker(envelope);
+}
+
+fn put_two_integers_beside_take() {
+    two_beside_a_taker(integer);
+}
+
+fn two_beside_a_taker(message: fn(u64) -> Cell) {
+    let (taken, mut take) = beside_a_taker(move |ctx, channel| {
+        let both = [message(1), message(2)];
         assert_eq!(channel.put_many(ctx, &both).expect("a channel that is sound"), 2);
     });
     assert!(taken.is_none_or(|n| n == 1), "the second message is taken before the first");
@@ -112,10 +150,18 @@ fn put_two_beside_take() {
 }
 
 fn two_take() {
+    two_take_one(envelope(7));
+}
+
+fn two_take_integer() {
+    two_take_one(integer(7));
+}
+
+fn two_take_one(message: Cell) {
     let segment = heap(3);
     let (mut a, mut b) = (join(&segment), join(&segment));
     let channel = channel(&mut a, 2);
-    assert!(put(&mut a, &channel, 7));
+    assert!(channel.try_put(&mut a, message).expect("a channel that is sound"));
     let (one, other) = (channel.clone(), channel.clone());
     let taken =
         together(&segment, vec![thread(move || take(&mut a, &one)), thread(move || take(&mut b, &other))]);
