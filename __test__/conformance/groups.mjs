@@ -46,12 +46,38 @@ export const GROUPS = {
     'language/expressions/prefix-decrement',
   ],
   'for-in, for-of': ['language/statements/for-in', 'language/statements/for-of'],
+  'functions, generators': [
+    'language/statements/function',
+    'language/statements/generators',
+    'language/expressions/generators',
+    'language/expressions/yield',
+    'language/rest-parameters',
+    'language/expressions/async-arrow-function',
+    'language/expressions/async-function',
+    'language/statements/async-function',
+    'language/expressions/await',
+    'built-ins/Function/prototype/apply',
+  ],
+  'for-await-of': ['language/statements/for-await-of'],
+  'with, instanceof, types': [
+    'language/statements/with',
+    'language/expressions/instanceof',
+    'language/expressions/typeof',
+    'language/types',
+  ],
+  'Iterator, Proxy, WeakMap, WeakSet, WeakRef': [
+    'built-ins/Iterator',
+    'built-ins/Proxy',
+    'built-ins/WeakMap',
+    'built-ins/WeakSet',
+    'built-ins/WeakRef',
+  ],
 }
 
 /** Tests that are not about anything that a live container has: each with the reason. */
 export const EXCLUDED = [
   {
-    tests: /^built-ins\/(?:Map|Set)\/(?!valid-|bigint-)(?:[^/]+\.js$|Symbol\.species|groupBy)/,
+    tests: /^built-ins\/(?:Map|Set)\/(?!valid-|bigint-)(?:[^/]+\.js$|Symbol\.species|groupBy|prototype\/constructor)/,
     reason: 'the constructors Map and Set: a SharedMap or SharedSet is made by storing one',
   },
 ]

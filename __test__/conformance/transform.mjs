@@ -70,7 +70,7 @@ function isExpected(node, ancestors) {
   return (object === 'Object' || object === 'Reflect') && DESCRIPTORS[method] === at
 }
 
-/** `new Array(3)`, `Array(1, 2)`, `Array.of()`, `new Object`, `Object()`, `Object.create(null)`. */
+/** `new Array(3)`, `Array(1, 2)`, `Array.of()`, `new Object`, `Object()`, `Object.create(null)`, `JSON.parse(text)`. */
 function makesContainer(node) {
   const name = calleeOf(node)
   if (name === 'Array' || name === 'Object') return true
@@ -78,7 +78,7 @@ function makesContainer(node) {
     const prototype = node.arguments[0]
     return node.arguments.length === 1 && prototype?.type === 'Literal' && prototype.value === null
   }
-  return name === 'Array.of' || name === 'Array.from'
+  return /^(?:Array\.(?:of|from)|JSON\.parse|Object\.(?:fromEntries|groupBy))$/.test(name)
 }
 
 // `obj.push = Array.prototype.push; obj.push(1)`: a function cannot be stored, but that is not what such a test is

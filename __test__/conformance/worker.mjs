@@ -19,7 +19,9 @@ async function resultsOf(root, test, quick) {
   const reason = inapplicable(test)
   if (reason !== undefined) return [{ outcome: 'inapplicable', reason }]
   const results = []
-  for (const mode of modesOf(test).slice(0, quick ? 1 : 2)) results.push({ mode, ...(await judge(root, test, mode)) })
+  for (const mode of modesOf(test).slice(0, quick ? 1 : 2)) {
+    results.push({ mode, ...(await judge(root, test, mode, results[0]?.reason)) })
+  }
   return results
 }
 
