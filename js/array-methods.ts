@@ -292,6 +292,10 @@ function spliced(t: ArrayTarget, start: number, deleteCount: number, items: read
 
 const FIRST_RUN = 8
 const LONGEST_RUN = 128
+/** Elements to be overwritten: an assignment to one that a list has not got would call a setter on a prototype. */
+const blanks: readonly unknown[] = Array.from({ length: LONGEST_RUN }, () => 0.5)
+const none: unknown[] = []
+const slice = plain.slice as (this: readonly unknown[], from: number, to: number) => unknown[]
 
 /**
  * Goes through an array as the engine's iterator does: each step gives what the array holds then. What can be read without
@@ -303,12 +307,11 @@ class ArrayIterator {
   readonly #pairs: boolean
   #i = 0
   /** The elements from `#start` to `#end`. */
-  #run: readonly unknown[] = []
+  #run = none
   #start = 0
   #end = 0
   /** The low half of the array's word 0 when it was read. */
   #version = 1
-  #length = FIRST_RUN
 
   constructor(t: ArrayTarget, pairs: boolean) {
     this.#t = t
@@ -328,14 +331,15 @@ class ArrayIterator {
 
   /** The element, which begins a new run if more follow that can be read ahead. */
   #fetch(t: ArrayTarget, i: number): unknown {
-    // cut short by a change: a run as short as the first
-    this.#length = i < this.#end ? FIRST_RUN : Math.min(2 * this.#length, LONGEST_RUN)
-    const run = readAhead(t, i, this.#length)
+    let run = this.#run
+    // one that was cut short by a change, and one of objects, is followed by a short one
+    const wanted = i < this.#end || this.#end === this.#start ? FIRST_RUN : Math.min(2 * run.length, LONGEST_RUN)
+    if (run.length !== wanted) this.#run = run = slice.call(blanks, 0, wanted)
+    const n = readAhead(t, i, run)
     this.#version = t.seen
-    this.#run = run
     this.#start = i
-    this.#end = i + run.length
-    if (run.length > 0) return run[0]
+    this.#end = i + n
+    if (n > 0) return run[0]
     const value = element(t, i)
     if (value !== ABSENT) return value
     if (i < lengthOf(t)) return inherited(i)

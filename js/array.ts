@@ -14,7 +14,7 @@ import * as cells from './cells.js'
 import { fail } from './errors.js'
 import { inspectArray, shownShort } from './inspect.js'
 import { In, Status, Tag } from './port.js'
-import { dataProperty, descriptor, members, setNew } from './property.js'
+import { dataProperty, descriptor, members } from './property.js'
 import { isDefaultDescriptor, setOnReceiver } from './record.js'
 import { UNKNOWN } from './shapes.js'
 import { thenOf, unreadable } from './stand-in.js'
@@ -160,15 +160,16 @@ export function isStill(t: ArrayTarget, version: number, step: number): boolean 
   return t.u32[t.low + zeros[step]] === version && t.attachment.gate === 0
 }
 
-/** The elements from `start` on, at most so many, up to the first that cannot be read without crossing; as of `t.seen`. */
-export function readAhead(t: ArrayTarget, start: number, most: number): readonly unknown[] {
+/**
+ * Reads the elements from `start` on into `run`, up to the first that cannot be read without crossing; as of `t.seen`.
+ * `run` has so many elements of its own as are wanted. Says how many were read.
+ */
+export function readAhead(t: ArrayTarget, start: number, run: unknown[]): number {
   const { u32, low } = t
-  if (t.attachment.gate !== 0 || (u32[low] !== t.seen && !look(t))) return []
+  if (t.attachment.gate !== 0 || (u32[low] !== t.seen && !look(t))) return 0
   const { cells, base, capacity } = t
-  const n = Math.min(most, t.count - start)
-  if (n <= 0) return []
-  // made when there is something to be in it: a list of objects has nothing
-  let run: unknown[] = []
+  const n = Math.min(run.length, t.count - start)
+  if (n <= 0) return 0
   // the look at the end hangs on every one of the cells: on arm64 one of them could else be read after it
   let bits = 0
   let k = 0
@@ -181,11 +182,9 @@ export function readAhead(t: ArrayTarget, start: number, most: number): readonly
     bits |= scratchU[1]
     const value = x === x ? x : immediate(t)
     if (value === ASK || value === ABSENT) break
-    if (k === 0) run = new Array<unknown>(n)
-    setNew(run, k, value)
+    run[k] = value
   }
-  if (k < n && k > 0) run.length = k
-  return againAfter(u32, low, bits) === t.seen ? run : []
+  return againAfter(u32, low, bits) === t.seen ? k : 0
 }
 
 /** An element, or ABSENT, as the native side says. */

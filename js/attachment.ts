@@ -13,7 +13,7 @@ import { Kept } from './kept.js'
 import { refuseStandIn, standIn, unreadable } from './stand-in.js'
 import { Reader, Wire, Packed, Writer, asName } from './wire.js'
 import { In, Status, Tag, type Port } from './port.js'
-import { append, setNew } from './property.js'
+import { append, blankList } from './property.js'
 import { makeArray } from './array.js'
 import { makeRecord, RecordTarget } from './record.js'
 import { makeStruct, sealed } from './struct.js'
@@ -371,14 +371,14 @@ export class Attachment {
   decodeMany(): unknown[] {
     const r = this.answer()
     const n = r.u32()
-    const values = new Array<unknown>(n)
+    const values = blankList<unknown>(n)
     const { decoder } = this
     for (let i = 0; i < n; i++) {
       const tag = r.peek(0)
-      if (tag === Wire.I32) setNew(values, i, r.int())
+      if (tag === Wire.I32) values[i] = r.int()
       else {
         decoder.reset()
-        setNew(values, i, decoder.valueOrHole())
+        values[i] = decoder.valueOrHole()
       }
     }
     return values
@@ -388,10 +388,10 @@ export class Attachment {
   decodePairs(): unknown[] {
     const r = this.answer()
     const n = 2 * r.u32()
-    const values = new Array<unknown>(n)
+    const values = blankList<unknown>(n)
     for (let i = 0; i < n; i++) {
       this.decoder.reset()
-      setNew(values, i, this.decoder.valueOrHole())
+      values[i] = this.decoder.valueOrHole()
     }
     return values
   }
@@ -400,13 +400,13 @@ export class Attachment {
   decodeEntries(stride: 1 | 2): { values: unknown[]; numbers: Float64Array } {
     const r = this.answer()
     const n = r.u32()
-    const values = new Array<unknown>(n * stride)
+    const values = blankList<unknown>(n * stride)
     const numbers = new Float64Array(n)
     for (let i = 0, j = 0; i < n; i++) {
       numbers[i] = r.u64()
       for (let k = 0; k < stride; k++) {
         this.decoder.reset()
-        setNew(values, j++, this.decoder.value())
+        values[j++] = this.decoder.value()
       }
     }
     return { values, numbers }
@@ -416,8 +416,8 @@ export class Attachment {
   decodeKeys(): (string | symbol)[] {
     const r = this.answer()
     const n = r.u32()
-    const keys = new Array<string | symbol>(n)
-    for (let i = 0; i < n; i++) setNew(keys, i, r.key())
+    const keys = blankList<string | symbol>(n)
+    for (let i = 0; i < n; i++) keys[i] = r.key()
     if (new Set(keys).size !== n) throw fail('ERR_COHEAP_CORRUPT', 'a property that is there twice')
     return keys
   }
@@ -426,8 +426,8 @@ export class Attachment {
   decodeNumbers(): number[] {
     const r = this.answer()
     const n = r.u32()
-    const numbers = new Array<number>(n)
-    for (let i = 0; i < n; i++) setNew(numbers, i, r.f64())
+    const numbers = blankList<number>(n)
+    for (let i = 0; i < n; i++) numbers[i] = r.f64()
     return numbers
   }
 

@@ -3,8 +3,13 @@
  */
 import type { Attachment } from './attachment.js'
 import { fail } from './errors.js'
-import { append } from './property.js'
 import type { Target } from './target.js'
+
+/** A list that is as quick to add to whatever a program has put on `Array.prototype`. */
+interface Link<T> {
+  readonly value: T
+  readonly next: Link<T> | undefined
+}
 
 /** One attempt of a transaction. */
 export class Attempt {
@@ -13,9 +18,9 @@ export class Attempt {
   /** Numbers the attempts of this thread: {@link Target.mark}. */
   readonly serial = ++serials
   /** Everything touched: a handle lives as long as its wrapper, and the overlay is known to nobody else. */
-  private held: object[] | undefined
+  private held: Link<object> | undefined
   /** Wrappers that were first made in this attempt. */
-  private made: Target[] | undefined
+  private made: Link<Target> | undefined
   /** The native side has said that this attempt is lost. */
   lost = false
   /** `retry()` has been called. */
@@ -32,12 +37,12 @@ export class Attempt {
   hold(target: Target): void {
     if (target.mark === this.serial) return
     target.mark = this.serial
-    append((this.held ??= []), target.self)
+    this.held = { value: target.self, next: this.held }
   }
 
   /** A wrapper that was first made in this attempt: what it wraps may not exist after an abort. */
   distrust(target: Target): void {
-    append((this.made ??= []), target)
+    this.made = { value: target, next: this.made }
   }
 
   /** The attempt is lost: what is to be thrown. */
@@ -48,8 +53,8 @@ export class Attempt {
 
   /** The attempt is over. After an abort no wrapper that it made may be read without asking the native side. */
   end(committed: boolean): void {
-    if (!committed && this.made !== undefined) {
-      this.made.forEach((target) => target.attachment.distrust(target))
+    if (!committed) {
+      for (let { made } = this; made !== undefined; made = made.next) made.value.attachment.distrust(made.value)
     }
     this.held = undefined
     this.made = undefined
