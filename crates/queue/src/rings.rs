@@ -430,10 +430,12 @@ impl<'s> Rings<'s> {
         found.place.compare_exchange(found.word.0, found.word.consumed().0, SeqCst, SeqCst).is_ok()
     }
 
-    /// Moves the head from the one position to the other, between which all is consumed, if it stands there.
+    /// Moves the head from the one position to the other, between which all is consumed, if it stands there. Within one ring
+    /// or to its end only: from there it goes on when the ring comes to rest.
     #[inline]
     pub fn head_from(&self, from: u64, to: u64) -> bool {
-        self.channel.head.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
+        self.seq_of(to - 1) == self.seq_of(from)
+            && self.channel.head.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
     }
 
     /// Takes the message right behind `last`, which the same attempt has taken, if that is easily done: in the same ring, with

@@ -196,6 +196,25 @@ fn runs_go_in_as_far_as_there_is_room_and_come_out_in_order() {
 }
 
 #[test]
+fn a_run_goes_over_several_rings() {
+    let seg = segment();
+    let mut sut = Worker::new(&seg);
+    let at = sut.channel(UNBOUNDED);
+    for first in [0, 3000] {
+        for i in 0..3000 {
+            assert_eq!(sut.put(at, (first + i) as f64), Put::Done);
+        }
+        for (from, n) in [(0, 100), (100, 2500), (2600, 400)] {
+            let all = sut.on(at, |f| f.take_many(n, |_, _, cell| Ok(cell.as_number().unwrap())));
+            let expected: Vec<f64> = (first + from..).take(n).map(|i| i as f64).collect();
+            assert_eq!(all, Ok(Take::Taken(expected)));
+        }
+        assert_eq!(sut.take(at), Take::Empty);
+        assert_eq!(sut.len(at), 0);
+    }
+}
+
+#[test]
 fn a_message_that_cannot_be_loaded_stays_first() {
     let seg = segment();
     let mut sut = Worker::new(&seg);
