@@ -208,6 +208,15 @@ test('sort: comparators, stability, undefined and holes, what throws changes not
   t.deepEqual([...c], [0, 1, 2])
 })
 
+test('sort makes no text of an element that there is nothing to compare with', (t) => {
+  for (const alone of [[Symbol.for('s')], [, Object.create(null), , undefined]]) {
+    const shared = heap.share(alone)
+    shared.sort()
+    t.deepEqual(Object.keys(shared), Object.keys(alone.sort()))
+  }
+  t.throws(() => heap.share([Symbol.for('s'), 1]).sort(), { instanceOf: TypeError })
+})
+
 test('push is all or nothing', (t) => {
   const a = fresh([1])
   t.throws(() => a.push(2, () => 1), { code: 'ERR_COHEAP_UNSUPPORTED_TYPE' })

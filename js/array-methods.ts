@@ -110,6 +110,8 @@ function place(t: ArrayTarget, entries: readonly (readonly [number, unknown])[])
 function inOrder(present: readonly Entry[], compare: ((a: unknown, b: unknown) => number) | undefined): Entry[] {
   const defined = present.filter((e) => e.value !== undefined)
   const rest = present.filter((e) => e.value === undefined)
+  // one alone is compared with nothing, hence not made a text either
+  if (defined.length < 2) return defined.concat(rest)
   if (compare !== undefined) return defined.sort((a, b) => compare(a.value, b.value)).concat(rest)
   const texts = defined.map((entry) => ({ text: `${entry.value as number}`, entry }))
   texts.sort((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0))
