@@ -5,7 +5,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CoheapError, CoheapRangeError, CoheapTypeError, Heap, SharedMap, snapshot } from '../dist/index.js'
+import { CoheapError, CoheapRangeError, CoheapTypeError, Heap, SharedMap, snapshot, struct } from '../dist/index.js'
 
 const index = new URL('../dist/index.js', import.meta.url)
 const unique = (what) => `${what}-${process.pid}`
@@ -173,8 +173,25 @@ test('wrong names, sizes and options', (t) => {
   bad.push({ patience: -1 }, { patience: 'x' }, { dir: 5 }, { dir: '' })
   for (const options of bad) t.throws(() => Heap.create(name, options), invalid, JSON.stringify(options))
   t.throws(() => Heap.create(name, { dir: '/nowhere/at/all' }), { instanceOf: CoheapError })
+  for (const dir of [5, '', true, {}, 'a\0b']) {
+    t.throws(() => Heap.list({ dir }), invalid)
+    t.throws(() => Heap.unlink(name, { dir }), invalid)
+  }
   t.throws(() => new Heap(), { instanceOf: TypeError })
   t.throws(() => Heap.open(name), { code: 'ERR_COHEAP_NOT_FOUND' })
+})
+
+test('what is no class, no messages, no type is refused by name', async (t) => {
+  const heap = Heap.create()
+  const channel = heap.channel('c')
+  for (const Type of [undefined, null, DataView, Array, 5, {}]) t.throws(() => heap.alloc(Type, 3), invalid)
+  for (const messages of [undefined, null, 5, {}, () => [1]]) {
+    t.throws(() => channel.tryPutMany(messages), invalid)
+    await t.throwsAsync(async () => channel.putMany(messages), invalid)
+  }
+  t.throws(() => struct('Never', { x: Object.create(null) }), invalid)
+  t.is(channel.length, 0)
+  heap.close()
 })
 
 test('sizes are numbers or strings with a unit', (t) => {

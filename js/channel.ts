@@ -505,6 +505,9 @@ export function makeChannel(a: Attachment, name: string, options: ChannelOptions
 
 /** The messages, each of which can be one. An array of one's own is copied too: what is stored may run code of the user's. */
 function listed<T>(messages: Iterable<T>): T[] {
+  if (typeof (messages as Partial<Iterable<T>> | null | undefined)?.[Symbol.iterator] !== 'function') {
+    throw wrongType('messages must be an array or another iterable')
+  }
   const all = [...messages]
   if (all.includes(undefined as T)) refuseUndefined(undefined)
   return all

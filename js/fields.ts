@@ -69,7 +69,9 @@ export function fieldTypes(fields: unknown): FieldTypes {
   const types = new Map<string, FieldType>()
   for (const [name, type] of Object.entries(fields as Record<string, unknown>)) {
     if (typeof type !== 'string' || !Object.hasOwn(KINDS, type)) {
-      throw wrongType(`the field ${name} has a type that does not exist: ${String(type)}`)
+      throw wrongType(
+        `the field ${name} has a type that does not exist: ${typeof type === 'string' ? type : typeof type}`,
+      )
     }
     types.set(name, type as FieldType)
   }

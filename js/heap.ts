@@ -11,7 +11,18 @@ import { shown } from './inspect.js'
 import { native } from './native.js'
 import type { NativeOptions, Port } from './port.js'
 import { scope } from './scope.js'
-import { LARGEST, SMALLEST, bytes, checkedName, flag, milliseconds, optionsOf, whole, type Size } from './sizes.js'
+import {
+  LARGEST,
+  SMALLEST,
+  bytes,
+  checkedName,
+  flag,
+  folder,
+  milliseconds,
+  optionsOf,
+  whole,
+  type Size,
+} from './sizes.js'
 import {
   makeTransaction,
   transaction,
@@ -131,9 +142,7 @@ function nativeOptions(options: HeapOptions | undefined): NativeOptions {
   if (size > maxSize) {
     throw fail('ERR_COHEAP_INVALID_ARGUMENT', `size is larger than maxSize: ${size}`, { range: true })
   }
-  const dir = o.dir ?? null
-  if (dir !== null && (typeof dir !== 'string' || dir === '' || dir.includes('\0')))
-    throw wrongType('dir must be a path')
+  const dir = folder(o.dir)
   return {
     size,
     maxSize,
@@ -239,9 +248,9 @@ export class Heap<Root extends object = any> extends EventEmitter {
 
   /** Every heap that this user may see; stale ones are marked. */
   static list(options?: { dir?: string | undefined }): HeapInfo[] {
-    const { dir } = optionsOf(options)
+    const dir = folder(optionsOf(options).dir)
     const module = native()
-    const list = JSON.parse(calling(() => module.list(dir ?? null))) as (Omit<HeapInfo, 'createdAt'> & {
+    const list = JSON.parse(calling(() => module.list(dir))) as (Omit<HeapInfo, 'createdAt'> & {
       createdAt: number
     })[]
     return list.map((info) => ({ ...info, createdAt: new Date(info.createdAt) }))
@@ -251,10 +260,10 @@ export class Heap<Root extends object = any> extends EventEmitter {
    * Removes a name: true if there was one. The name is free at once; a heap in use lives until its last user leaves.
    */
   static unlink(name: string, options?: { dir?: string | undefined }): boolean {
-    const { dir } = optionsOf(options)
+    const dir = folder(optionsOf(options).dir)
     const chosen = checkedName(name, 'name')
     const module = native()
-    return calling(() => module.unlink(chosen, dir ?? null))
+    return calling(() => module.unlink(chosen, dir))
   }
 
   /** The name that it was opened by; readable after `close()` too. */

@@ -77,6 +77,13 @@ export function checkedName(name: unknown, what: string): string {
   return name
 }
 
+/** A folder, or null if it is absent: the system's. */
+export function folder(dir: unknown): string | null {
+  if (dir === undefined || dir === null) return null
+  if (typeof dir !== 'string' || dir === '' || dir.includes('\0')) throw wrongType('dir must be a path')
+  return dir
+}
+
 /** An options object, or an empty one if it is absent. */
 export function optionsOf<T extends object>(options: T | undefined, what = 'options'): Partial<T> {
   if (options === undefined) return {}

@@ -112,7 +112,8 @@ export function hasBytes(view: ArrayBufferView): boolean {
 /** The number of a typed array's class, for `alloc`; -1 if it is none. */
 export function kindOfClass(Class: unknown): number {
   if (Class === Buffer) return BUFFER_KIND
-  const kind = CLASSES.indexOf(Class as ViewClass)
+  // there is no class in the places of those that are made another way, or not at all
+  const kind = Class === undefined ? -1 : CLASSES.indexOf(Class as ViewClass)
   return kind > 0 ? kind : -1
 }
 
