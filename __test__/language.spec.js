@@ -58,7 +58,7 @@ test('accessors under indices of Array.prototype or Object.prototype do not get 
       const value = make()
       const before = show(value)
       let called = 0
-      const accessor = { get: () => undefined, set: () => void called++, configurable: true }
+      const accessor = { get: () => void called++, set: () => void called++, configurable: true }
       const more = [[5], { six: 6 }]
       // a heap that has done nothing yet
       const young = Heap.create()

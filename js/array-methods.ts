@@ -8,7 +8,7 @@ import { outOfRange, type CoheapError } from './errors.js'
 import { arrayTarget, element, isStill, lengthOf, mayBeNamed, putAt, readAhead, type ArrayTarget } from './array.js'
 import { isDirect, type Attachment } from './attachment.js'
 import { In, Status } from './port.js'
-import { append } from './property.js'
+import { append, repeated } from './property.js'
 import { asBuiltIn } from './collection.js'
 import { atomically } from './transaction.js'
 
@@ -233,12 +233,7 @@ const own = {
       if (to <= from) return this
       // one object in all places, as the language has it
       const item = isDirect(value) || value === null || value === undefined ? value : a.share(value)
-      spliced(
-        t,
-        from,
-        to - from,
-        Array.from({ length: to - from }, () => item),
-      )
+      spliced(t, from, to - from, repeated(to - from, item))
       return this
     })
   },

@@ -457,7 +457,9 @@ export class Attachment {
     const n = this.answer().u32()
     this.decoder.bare = true
     try {
-      return Array.from({ length: n }, () => this.decoder.value())
+      const values: unknown[] = []
+      for (let i = 0; i < n; i++) append(values, this.decoder.value())
+      return values
     } finally {
       this.decoder.bare = false
     }

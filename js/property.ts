@@ -54,3 +54,10 @@ export function append<T>(list: T[], value: T): number {
   setNew(list, list.length, value)
   return list.length
 }
+
+/** A list with so many times the same. */
+export function repeated<T>(count: number, value: T): T[] {
+  const list: T[] = []
+  for (let i = 0; i < count; i++) append(list, value)
+  return list
+}

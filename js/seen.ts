@@ -1,6 +1,7 @@
 /**
  * The containers of a value that is being encoded, numbered as they appear: what appears again is said by its number.
  */
+import { repeated } from './property.js'
 
 /** So many are remembered in a list: they are sooner looked through than a Map is made. */
 const EARLY = 16
@@ -11,7 +12,7 @@ const nothing = {}
 export class Seen {
   /** How many there are. */
   count = 0
-  private readonly early: object[] = Array.from({ length: EARLY }, () => nothing)
+  private readonly early = repeated<object>(EARLY, nothing)
   private later: Map<object, number> | undefined
 
   /** The number of this container, or -1. */

@@ -21,6 +21,7 @@
  */
 import { fail } from './errors.js'
 import { FEW, few } from './latin1.js'
+import { repeated } from './property.js'
 
 /** Tags. */
 export const Wire = {
@@ -355,7 +356,7 @@ export class Reader {
   private view!: DataView
   private node!: Buffer
   /** Short keys that were read lately, each at a place that its bytes name. */
-  private readonly names = Array.from({ length: NAMES }, () => '')
+  private readonly names = repeated(NAMES, '')
 
   /** Reads on in this buffer at this place; what belongs to it ends there. */
   use(buffer: ArrayBufferLike, pos: number, end: number): void {
