@@ -59,9 +59,10 @@ export async function judge(root, test, mode, likely) {
   if (plain.error !== undefined && !brought)
     return { outcome: 'inapplicable', reason: `Node ${process.version} itself does not pass it` }
   const onLive = await attemptLive(root, test, text, mode)
-  if (onLive.made === 0 && !METHODS.test(text))
+  if (onLive.error === undefined) {
+    if (onLive.made > 0 || METHODS.test(text)) return { outcome: 'passed' }
     return { outcome: 'inapplicable', reason: 'no container in it that can be stored' }
-  if (onLive.error === undefined) return { outcome: 'passed' }
+  }
   const unchanged = await attempt(root, test, text, mode, (realm) => realm.run(UNCHANGED, 'unchanged'))
   if (plain.error === undefined && unchanged.error !== undefined)
     return { outcome: 'inapplicable', reason: 'it looks at its own source' }
