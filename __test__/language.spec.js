@@ -1,5 +1,6 @@
 // Corners of the language on live containers, each of which was once wrong or is easily got wrong.
 import test from 'ava'
+import { execFileSync } from 'node:child_process'
 import { inspect } from 'node:util'
 import { Heap, SharedMap, SharedSet, isShared, register, snapshot } from '../dist/index.js'
 
@@ -95,6 +96,23 @@ test('accessors under indices of Array.prototype or Object.prototype do not get 
       if (prototype === Object.prototype) t.deepEqual([outcome.spliced.length, outcome.all.length], [2, 4])
     }
   }
+})
+
+test('where a program has frozen Object.prototype, members may still have the names that stand there', (t) => {
+  const names = { constructor: 1, toString: 'text', valueOf: null }
+  const code = `
+    import { Heap, snapshot } from ${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)}
+    Object.freeze(Object.prototype)
+    const names = JSON.parse(process.argv[1])
+    const { root } = Heap.create()
+    root.live = names
+    root.flat = Object.freeze({ ...names })
+    root.deep = Object.freeze([Object.freeze({ ...names })])
+    const seen = [root.live, root.flat, root.deep[0], snapshot(root.live), snapshot(root.flat)]
+    console.log(JSON.stringify(seen.map((o) => Object.fromEntries(Object.keys(o).map((key) => [key, o[key]])))))`
+  const args = ['--input-type=module', '--eval', code, JSON.stringify(names)]
+  const output = execFileSync(process.execPath, args, { encoding: 'utf8' })
+  t.deepEqual(JSON.parse(output), new Array(5).fill(names))
 })
 
 test('what a program puts on Object.prototype does not disturb descriptors', (t) => {

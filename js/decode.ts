@@ -575,10 +575,20 @@ function table(): object {
   return Object.setPrototypeOf(Object.create(null), Object.prototype) as object
 }
 
-/** An own property, also where the prototype has a setter or forbids it: of the name `__proto__`, or of a class. */
+/**
+ * An own property, also where the prototype has a setter: of the name `__proto__`, or of a class; and where it forbids an
+ * assignment: a program may have frozen `Object.prototype`.
+ */
 function define(target: Record<string | symbol, unknown>, key: string | symbol, value: unknown): void {
   if (value === HOLE) value = undefined
   const inherits = key === '__proto__' || (Object.getPrototypeOf(target) !== Object.prototype && key in target)
-  if (inherits) Object.defineProperty(target, key, dataProperty(value))
-  else target[key] = value
+  if (!inherits) {
+    try {
+      target[key] = value
+      return
+    } catch {
+      // it can be defined all the same
+    }
+  }
+  Object.defineProperty(target, key, dataProperty(value))
 }

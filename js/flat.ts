@@ -11,7 +11,7 @@
  */
 import { types } from 'node:util'
 import { PLAIN, type ClassInfo } from './classes.js'
-import { append } from './property.js'
+import { append, dataProperty } from './property.js'
 import { NOT_YET } from './shapes.js'
 import { Packed, Wire, type Reader, type Writer } from './wire.js'
 import { ordinaryTargetOf } from './target.js'
@@ -208,6 +208,19 @@ export function isFlat(r: Reader, what: number, references: number): boolean {
 
 /** The object of the flat form, not yet frozen. `keys` are those of its shape, see {@link canBeFlat}. */
 export function readMembers(r: Reader, keys: readonly string[]): object {
+  const { pos } = r
+  try {
+    return assigned(r, keys)
+  } catch {
+    // a program has frozen Object.prototype, which has such a name; what else was wrong is so again
+    r.pos = pos
+    const object = {}
+    for (let i = 0; i < keys.length; i++) Object.defineProperty(object, keys[i], dataProperty(r.scalar()))
+    return object
+  }
+}
+
+function assigned(r: Reader, keys: readonly string[]): object {
   const object: Record<string, unknown> = {}
   const n = keys.length
   // a place in the code for each of the first keys: the engine remembers one key a place, and adds the
