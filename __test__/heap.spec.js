@@ -111,6 +111,9 @@ test('after close every use of the heap and its objects says so', (t) => {
   uses.push(
     () => list[0],
     () => list.length,
+    () => list.missing,
+    () => 'missing' in list,
+    () => Object.hasOwn(list, 'missing'),
     () => list.push(1),
     () => [...list],
     () => map.get(1),

@@ -251,8 +251,12 @@ function indexOf(key: string): number {
 
 /** A named property, or ABSENT. */
 function named(t: ArrayTarget, key: string | symbol): unknown {
-  if (!mayBeNamed(t)) return ABSENT
   const a = t.attachment
+  if (!mayBeNamed(t)) {
+    // of a closed heap nothing is known, not even that it is not there
+    if (a.gate !== 0) a.use(t)
+    return ABSENT
+  }
   const name = typeof key === 'symbol' ? Symbol.keyFor(key) : key
   if (name === undefined) return ABSENT
   a.use(t)
@@ -343,7 +347,7 @@ const handler = shownShort<ProxyHandler<Shared>>({
     if (mayBeNamed(t)) {
       const value = key === 'then' ? thenOf(() => named(t, key)) : named(t, key)
       if (value !== ABSENT) return value
-    }
+    } else if (t.attachment.gate !== 0) t.attachment.use(t)
     const method = methods.get(key)
     // a program's own method on Array.prototype counts, as it does for any array
     if (method === undefined || plain[key as keyof unknown[]] !== method.plain) {
