@@ -378,6 +378,22 @@ test('objects of another context are what they are here', async (t) => {
   )
 })
 
+test('errors of another context are of their kind here', async (t) => {
+  const { runInNewContext } = await import('node:vm')
+  for (const Class of [Error, TypeError, RangeError, URIError, AggregateError]) {
+    const error = through(runInNewContext(`new ${Class.name}(${Class === AggregateError ? '[1], ' : ''}'there')`))
+    t.is(Object.getPrototypeOf(error), Class.prototype)
+    t.is(error.message, 'there')
+    t.false(Object.hasOwn(error, 'name'))
+  }
+  class RangeErrorOfItsOwn extends Error {
+    static name = 'RangeError'
+  }
+  t.is(Object.getPrototypeOf(through(new RangeErrorOfItsOwn('x'))), Error.prototype)
+  const derived = runInNewContext("class Mine extends TypeError {}; new Mine('x')")
+  t.is(Object.getPrototypeOf(through(derived)), TypeError.prototype)
+})
+
 /** Runs `body` with an encoder that is told shapes. */
 function withShapes(body) {
   hooks.shapes = true

@@ -10,6 +10,7 @@ const identifier = /^[A-Za-z_$][\w$]*$/
 const descriptor = Object.getOwnPropertyDescriptor
 const prototypeOf = Object.getPrototypeOf as (o: object) => object | null
 const isArray = Array.isArray
+const sourceOf = Function.prototype.toString
 
 /** The step of a path to a property. */
 export function keySegment(key: string | symbol): string {
@@ -51,12 +52,16 @@ export function isOf(
   return proto === Class.prototype || classNameAt(proto, depth) === Class.name
 }
 
-/** The nearest built-in kind of an error. */
+/** The nearest built-in kind of an error, of this context or another. */
 export function errorKind(error: Error): number {
   for (let p: object | null = prototypeOf(error); p !== null; p = prototypeOf(p)) {
     const constructor = descriptor(p, 'constructor')?.value as unknown
-    const kind = ERROR_KINDS.findIndex((Class) => Class === constructor)
-    if (kind >= 0) return kind
+    if (typeof constructor !== 'function') continue
+    const own = ERROR_KINDS.findIndex((Class) => Class === constructor)
+    if (own >= 0) return own
+    // a class of a program's own may have the name of a built-in one too
+    const other = ERROR_KINDS.findIndex((Class) => Class.name === constructor.name)
+    if (other >= 0 && sourceOf.call(constructor).includes('[native code]')) return other
   }
   return 0
 }
