@@ -92,6 +92,29 @@ test('listening again after the last listener has gone works, removeAllListeners
   t.pass()
 })
 
+test('what is no listener is refused, and nobody listens', async (t) => {
+  const b = await puppet()
+  const refused = await b.run(({ Heap }) => {
+    const { readdirSync } = process.getBuiltinModule('node:fs')
+    const threads = () => (process.platform === 'linux' ? readdirSync('/proc/self/task').length : 0)
+    const heap = Heap.create()
+    const before = threads()
+    const errors = ['on', 'prependListener', 'once'].map((method) => {
+      try {
+        heap[method]('participant-died', 5)
+      } catch ({ code }) {
+        return code
+      }
+      return 'none'
+    })
+    const more = threads() - before
+    heap.close()
+    return { errors, more }
+  })
+  t.deepEqual(refused, { errors: Array(3).fill('ERR_INVALID_ARG_TYPE'), more: 0 })
+  await b.end()
+})
+
 test('a listener may close the heap', async (t) => {
   const heap = Heap.create()
   const b = await puppet(heap.name)

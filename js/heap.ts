@@ -419,7 +419,7 @@ export class Heap<Root extends object = any> extends EventEmitter {
   override on(event: 'participant-died', listener: (info: ParticipantInfo) => void): this
   override on(event: string | symbol, listener: Listener): this
   override on(event: string | symbol, listener: Listener): this {
-    this.#watch(event)
+    this.#watch(event, listener)
     return super.on(event, listener)
   }
 
@@ -430,7 +430,7 @@ export class Heap<Root extends object = any> extends EventEmitter {
 
   /** As {@link on}, before those that listen already. */
   override prependListener(event: string | symbol, listener: Listener): this {
-    this.#watch(event)
+    this.#watch(event, listener)
     return super.prependListener(event, listener)
   }
 
@@ -454,9 +454,10 @@ export class Heap<Root extends object = any> extends EventEmitter {
     return this
   }
 
-  #watch(event: string | symbol): void {
+  #watch(event: string | symbol, listener: Listener): void {
     const a = this.#a
-    if (event !== DIED || this.#watching || a.closed) return
+    // what is no function is refused by Node
+    if (event !== DIED || this.#watching || a.closed || typeof listener !== 'function') return
     a.port.watchDeaths((text) => {
       const info = participantInfo(JSON.parse(text) as NativeInfo)
       // Node would swallow what a listener throws here, in a call from native code
