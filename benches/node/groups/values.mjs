@@ -127,13 +127,13 @@ const both = (read, write) => ({ 'property read': read, 'property write': write 
 export const entries = {
   async coheap() {
     const { struct } = await import('coheap')
-    const Metrics = struct('Metrics', { value: 'f64', hits: 'i32', label: 'string', next: 'any' })
+    const Sample = struct('Sample', { value: 'f64', hits: 'i32', label: 'string', next: 'any' })
     const objects = ofObjects((heap) => [...heap.root.objects])
     const structs = ofObjects((heap) => [...heap.root.structs])
     return {
       fill({ root }) {
         root.objects = numbers.map((i) => ({ value: i + 1 }))
-        root.structs = numbers.map((i) => new Metrics({ value: i + 1 }))
+        root.structs = numbers.map((i) => new Sample({ value: i + 1 }))
         root.nested = numbers.map(nested)
       },
       cases: {
