@@ -65,7 +65,8 @@ export async function run({ group, row, peer, lib, entry, seconds, limit, profil
     for (const child of children) child.kill('SIGKILL')
     throw error
   } finally {
-    for (const child of children) if (child.connected) child.send('end')
+    // one that has just died is told in vain: that is no reason not to clean up
+    for (const child of children) if (child.connected) child.send('end', () => {})
     await Promise.all(children.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')))
     clearTimeout(timer)
     await lib.unmake?.(store, children.map((child) => child.pid))
