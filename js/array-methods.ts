@@ -8,7 +8,7 @@ import { outOfRange, type CoheapError } from './errors.js'
 import { arrayTarget, element, isStill, lengthOf, mayBeNamed, putAt, readAhead, type ArrayTarget } from './array.js'
 import { isDirect, type Attachment } from './attachment.js'
 import { In, Status } from './port.js'
-import { append, repeated } from './property.js'
+import { append, blankList, repeated } from './property.js'
 import { asBuiltIn } from './collection.js'
 import { atomically } from './transaction.js'
 
@@ -289,10 +289,7 @@ function spliced(t: ArrayTarget, start: number, deleteCount: number, items: read
 
 const FIRST_RUN = 8
 const LONGEST_RUN = 128
-/** Elements to be overwritten: an assignment to one that a list has not got would call a setter on a prototype. */
-const blanks: readonly unknown[] = Array.from({ length: LONGEST_RUN }, () => 0.5)
 const none: unknown[] = []
-const slice = plain.slice as (this: readonly unknown[], from: number, to: number) => unknown[]
 
 /**
  * Goes through an array as the engine's iterator does: each step gives what the array holds then. What can be read without
@@ -331,7 +328,7 @@ class ArrayIterator {
     let run = this.#run
     // one that was cut short by a change, and one of objects, is followed by a short one
     const wanted = i < this.#end || this.#end === this.#start ? FIRST_RUN : Math.min(2 * run.length, LONGEST_RUN)
-    if (run.length !== wanted) this.#run = run = slice.call(blanks, 0, wanted)
+    if (run.length !== wanted) this.#run = run = blankList<unknown>(wanted)
     const n = readAhead(t, i, run)
     this.#version = t.seen
     this.#start = i

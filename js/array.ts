@@ -434,6 +434,6 @@ export function namedKeys(t: ArrayTarget): readonly (string | symbol)[] {
   a.use(t)
   a.port.keys(t.h)
   if (a.state[0] !== Status.OK) return a.decodeKeys()
-  const shape = a.shape(a.state[3])
+  const shape = a.shapes.get(a.state[3])
   return shape === UNKNOWN ? [] : shape.keys
 }

@@ -8,10 +8,10 @@ import { Decoder } from './decode.js'
 import { Encoder } from './encode.js'
 import { canBeFlat } from './flat.js'
 import { Gate, attachments, scope } from './scope.js'
-import { ShapeTree, Shape, UNKNOWN, isOpaque, reach } from './shapes.js'
+import { KnownShapes, ShapeTree, UNKNOWN } from './shapes.js'
 import { Kept } from './kept.js'
 import { refuseStandIn, standIn, unreadable } from './stand-in.js'
-import { Reader, Wire, Packed, Writer, asName } from './wire.js'
+import { Reader, Wire, Packed, Writer } from './wire.js'
 import { In, Status, Tag, type Port } from './port.js'
 import { append, blankList } from './property.js'
 import { makeArray } from './array.js'
@@ -51,7 +51,7 @@ export class Attachment {
   private epochAsked = false
   readonly waits: Waits
   readonly windows: Windows
-  private readonly shapes = new Map<number, Shape>()
+  readonly shapes: KnownShapes
   private readonly tree: ShapeTree
   private spare: Encoder | undefined
   private active: Encoder | undefined
@@ -80,6 +80,7 @@ export class Attachment {
     this.tree = new ShapeTree(port)
     this.waits = new Waits(port)
     this.windows = new Windows(port, () => this.done())
+    this.shapes = new KnownShapes(port, this.windows, (bytes) => this.staging(bytes))
     this.decoder = this.newDecoder(this.reader)
     append(attachments, this)
   }
@@ -557,52 +558,10 @@ export class Attachment {
     else target.mark = -1
   }
 
-  /** As {@link Attachment.shapeAt}, without asking: UNKNOWN if this thread has not met it. */
-  knownShapeAt(word: number, at: number): Shape {
-    return this.windows.holds(at + reach(word)) ? (this.shapes.get(word) ?? UNKNOWN) : UNKNOWN
-  }
-
-  /**
-   * As {@link Attachment.shape}, for the record that stands there: {@link UNKNOWN} too if it would reach beyond allocated
-   * memory.
-   */
-  shapeAt(word: number, at: number): Shape {
-    return this.windows.holds(at + reach(word)) ? this.shape(word) : UNKNOWN
-  }
-
-  /** What a shape word says; {@link UNKNOWN} where it says nothing. Uses staging when asked the first time. */
-  shape(word: number): Shape {
-    let shape = this.shapes.get(word)
-    if (shape === undefined) {
-      if (isOpaque(word)) return UNKNOWN
-      this.port.shapeInfo(word)
-      if (this.state[0] !== Status.WIRE) return UNKNOWN
-      // not the reader of answers: one may be half read
-      const r = new Reader()
-      r.use(this.staging(this.state[1]), 0, this.state[1])
-      const n = r.u32()
-      const keys: (string | symbol)[] = []
-      const slots = new Map<string | symbol, number>()
-      const words = new Map<string | symbol, number>()
-      for (let i = 0; i < n; i++) {
-        const said = r.key()
-        const key = typeof said === 'string' ? asName(said) : said
-        const slot = r.int()
-        const bytes = r.int()
-        append(keys, key)
-        slots.set(key, slot)
-        if (bytes >= 0) words.set(key, bytes >> 3)
-      }
-      shape = new Shape(word, keys, slots, words)
-      this.shapes.set(word, shape)
-    }
-    return shape
-  }
-
   /** The keys of objects in the flat form with this shape, while an answer is being read. */
   private keysOf(word: number): readonly string[] | undefined {
     if (!this.shapes.has(word)) this.reader.detach()
-    const shape = this.shape(word)
+    const shape = this.shapes.get(word)
     return shape !== UNKNOWN && canBeFlat(shape.keys) ? shape.keys : undefined
   }
 

@@ -11,7 +11,7 @@ import { ClassInfo, CodecInfo, NULL, PLAIN, registeredAt } from './classes.js'
 import { fail } from './errors.js'
 import { fitting } from './fields.js'
 import { described, isIndex, isOf, isPlainArray, isRevoked, keySegment, unboxed } from './classify.js'
-import { ARRAY, ERROR, MAP, OBJECT, REFERENCES, SET, segment, type Frame } from './place.js'
+import { ARRAY, ERROR, MAP, OBJECT, REFERENCES, SET, Frames, type Frame } from './place.js'
 import { FlatWriter, MOST_SHAPE_KEYS } from './flat.js'
 import { errorParts } from './error-parts.js'
 import { append, isAccessor, members } from './property.js'
@@ -64,8 +64,7 @@ export class Encoder {
   private readonly hooks: EncodeHooks
   private readonly flat: FlatWriter
   private readonly content: boolean
-  private readonly frames: Frame[] = []
-  private depth = 0
+  private readonly frames = new Frames()
   private readonly seen = new Seen()
   /** Content mode: the live members, and where each one stands. */
   private readonly references: object[] = []
@@ -89,7 +88,7 @@ export class Encoder {
 
   /** Forgets the containers seen: the next value is a new one. */
   reset(): void {
-    this.depth = 0
+    this.frames.depth = 0
     this.seen.clear()
     if (!this.content) return
     this.like = undefined
@@ -104,13 +103,13 @@ export class Encoder {
    * @throws ERR_COHEAP_UNSUPPORTED_TYPE with the path of what cannot be stored
    */
   encode(value: unknown): void {
-    const base = this.depth
+    const { frames } = this
+    const base = frames.depth
     try {
       this.put(value)
-      while (this.depth > base) this.step()
+      while (frames.depth > base) this.step()
     } catch (error) {
-      for (let d = this.depth - 1; d >= base; d--) this.forget(this.frames[d])
-      this.depth = base
+      while (frames.depth > base) frames.pop()
       throw error
     }
   }
@@ -321,7 +320,7 @@ export class Encoder {
         }
         this.pushObject(from, names, info, !isLike)
         // others can be like it when it is done: until then the reader does not know all keys
-        this.frames[this.depth - 1].extra = like
+        this.frames.top.extra = like
         return true
       } else {
         const shape = names.length > MOST_SHAPE_KEYS ? 0 : this.hooks.shapeOf(names, info, this.missing)
@@ -354,7 +353,7 @@ export class Encoder {
 
   private pushObject(value: object, keys: readonly (string | symbol)[], info: ClassInfo, named: boolean): boolean {
     this.push(OBJECT, value, keys.length, keys, named)
-    this.frames[this.depth - 1].fields = info.fields
+    this.frames.top.fields = info.fields
     return true
   }
 
@@ -470,7 +469,7 @@ export class Encoder {
       w.raw(content)
     } else {
       pushed = this.push(REFERENCES, value, references.length, references.slice(), false)
-      this.frames[this.depth - 1].extra = { content: content.slice(), places: inner.places.slice() }
+      this.frames.top.extra = { content: content.slice(), places: inner.places.slice() }
     }
     inner.reset()
     this.inner = inner
@@ -520,7 +519,7 @@ export class Encoder {
     w.u8v(kind)
     w.u8v(has)
     this.push(ERROR, value, fixed, keys, false)
-    this.frames[this.depth - 1].extra = fields
+    this.frames.top.extra = fields
     return true
   }
 
@@ -532,7 +531,7 @@ export class Encoder {
       index = this.references.length
       this.referenceIds.set(value, index)
       append(this.references, value)
-      append(this.places, this.frames.slice(0, this.depth).map(segment).join(''))
+      append(this.places, this.frames.path())
     }
     this.writer.tag32(Wire.LIVE, index)
     return false
@@ -555,31 +554,13 @@ export class Encoder {
   // frames
 
   private push(kind: number, source: object, n: number, keys: readonly unknown[], named: boolean): boolean {
-    if (this.depth === this.frames.length) {
-      append(this.frames, { kind, source, i: 0, n, keys, named, extra: undefined, fields: undefined })
-    } else {
-      const frame = this.frames[this.depth]
-      frame.kind = kind
-      frame.source = source
-      frame.i = 0
-      frame.n = n
-      frame.keys = keys
-      frame.named = named
-      frame.fields = undefined
-    }
-    this.depth++
+    this.frames.push(kind, source, n, keys, named)
     return true
-  }
-
-  private forget(frame: Frame): void {
-    frame.source = nothing
-    frame.keys = []
-    frame.extra = undefined
   }
 
   /** Goes on with the innermost container until a member needs a frame of its own, or it is done. */
   private step(): void {
-    const frame = this.frames[this.depth - 1]
+    const frame = this.frames.top
     switch (frame.kind) {
       case OBJECT:
         if (this.properties(frame)) return
@@ -603,8 +584,7 @@ export class Encoder {
         if (this.errorFields(frame)) return
         break
     }
-    this.forget(frame)
-    this.depth--
+    this.frames.pop()
   }
 
   private properties(frame: Frame): boolean {
@@ -665,7 +645,7 @@ export class Encoder {
   // what goes wrong
 
   /** Where the member that is being written stands, `$` being the whole value. */
-  readonly path = (): string => (this.outside?.() ?? '$') + this.frames.slice(0, this.depth).map(segment).join('')
+  readonly path = (): string => (this.outside?.() ?? '$') + this.frames.path()
 
   private refuse(what: string, further = ''): Error {
     return fail('ERR_COHEAP_UNSUPPORTED_TYPE', `${what} cannot be stored: ${this.path()}${further}`)

@@ -3,6 +3,7 @@
  */
 import { keySegment } from './classify.js'
 import type { FieldTypes } from './fields.js'
+import { append } from './property.js'
 
 export const OBJECT = 0
 export const ARRAY = 1
@@ -28,8 +29,52 @@ export interface Frame {
   extra: unknown
 }
 
+/** In the place of a container that must not be kept alive. */
+const nothing = {}
+const none: readonly unknown[] = []
+
+/** The stack. Its frames are used again. */
+export class Frames {
+  depth = 0
+  private readonly frames: Frame[] = []
+
+  /** The innermost one. */
+  get top(): Frame {
+    return this.frames[this.depth - 1]
+  }
+
+  push(kind: number, source: object, n: number, keys: readonly unknown[], named: boolean): void {
+    if (this.depth === this.frames.length) {
+      append(this.frames, { kind, source, i: 0, n, keys, named, extra: undefined, fields: undefined })
+    } else {
+      const frame = this.frames[this.depth]
+      frame.kind = kind
+      frame.source = source
+      frame.i = 0
+      frame.n = n
+      frame.keys = keys
+      frame.named = named
+      frame.fields = undefined
+    }
+    this.depth++
+  }
+
+  /** Ends the innermost one, and keeps nothing of it alive. */
+  pop(): void {
+    const frame = this.frames[--this.depth]
+    frame.source = nothing
+    frame.keys = none
+    frame.extra = undefined
+  }
+
+  /** Where the member that is being written stands, from the outermost container on. */
+  path(): string {
+    return this.frames.slice(0, this.depth).map(segment).join('')
+  }
+}
+
 /** The step of a path from a container to the member that is being written. */
-export function segment(frame: Frame): string {
+function segment(frame: Frame): string {
   const at = frame.i - 1
   if (at < 0) return ''
   switch (frame.kind) {

@@ -90,7 +90,7 @@ export function makeRecord(
   info: ClassInfo,
 ): RecordTarget {
   const target = new RecordTarget(attachment, h, at, attachment.windows.at(at), info)
-  target.shape = attachment.knownShapeAt(shapeWord, at)
+  target.shape = attachment.shapes.knownAt(shapeWord, at)
   if (info.prototype === undefined) unreadable.count++
   target.self = new Proxy(new Shared(target), info.prototype === undefined ? guarded : handler)
   return target
@@ -170,7 +170,7 @@ function remember(t: RecordTarget, key: string | symbol, child: object, version:
 function refresh(t: RecordTarget): void {
   const word = t.u32[t.low + 2]
   if (word === t.shape.id) return
-  const shape = t.attachment.shapeAt(word, t.offset)
+  const shape = t.attachment.shapes.at(word, t.offset)
   t.shape = fits(t.info, shape) ? shape : UNKNOWN
 }
 
@@ -391,7 +391,7 @@ export function ownKeys(t: RecordTarget): (string | symbol)[] {
   a.use(t)
   a.port.keys(t.h)
   if (a.state[0] === Status.OK) {
-    const shape = a.shape(a.state[3])
+    const shape = a.shapes.get(a.state[3])
     if (shape !== UNKNOWN) return shape.keys as (string | symbol)[]
     a.port.entries(t.h)
     return a.decodePairs().filter((_, i) => i % 2 === 0) as (string | symbol)[]

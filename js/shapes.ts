@@ -5,6 +5,8 @@
 import { PLAIN, type ClassInfo } from './classes.js'
 import type { Port } from './port.js'
 import { append } from './property.js'
+import type { Windows } from './windows.js'
+import { Reader, asName } from './wire.js'
 import { Status } from './port.js'
 
 /** Flags of a shape word; see `crates/objects/src/shape.rs`. */
@@ -49,17 +51,73 @@ export class Shape {
 export const UNKNOWN = new Shape(-1, [], new Map(), new Map())
 
 /** The bytes of a record with this shape word, from its beginning to the end of its inline slots. */
-export function reach(word: number): number {
+function reach(word: number): number {
   return SLOTS + 8 * ((word >>> 16) & 63)
 }
 
 /** True if a shape word says nothing of the keys. */
-export function isOpaque(word: number): boolean {
+function isOpaque(word: number): boolean {
   return hasFlag(word, DICTIONARY) || hasFlag(word, DESTROYED)
 }
 
 function hasFlag(word: number, flag: number): boolean {
   return Math.floor(word / flag) % 2 === 1
+}
+
+/** The shapes that this thread has met in a heap, by their words. */
+export class KnownShapes {
+  private readonly known = new Map<number, Shape>()
+
+  /** `staging` gives the staging buffer, of at least so many bytes. */
+  constructor(
+    private readonly port: Port,
+    private readonly windows: Windows,
+    private readonly staging: (bytes: number) => ArrayBuffer,
+  ) {}
+
+  /** True if nothing has to be asked for this one. */
+  has(word: number): boolean {
+    return this.known.has(word)
+  }
+
+  /** As {@link at}, without asking: UNKNOWN if this thread has not met it. */
+  knownAt(word: number, at: number): Shape {
+    return this.windows.holds(at + reach(word)) ? (this.known.get(word) ?? UNKNOWN) : UNKNOWN
+  }
+
+  /** As {@link get}, for the record that stands there: {@link UNKNOWN} too if it would reach beyond allocated memory. */
+  at(word: number, at: number): Shape {
+    return this.windows.holds(at + reach(word)) ? this.get(word) : UNKNOWN
+  }
+
+  /** What a shape word says; {@link UNKNOWN} where it says nothing. Uses staging when asked the first time. */
+  get(word: number): Shape {
+    const known = this.known.get(word)
+    if (known !== undefined) return known
+    if (isOpaque(word)) return UNKNOWN
+    const { port } = this
+    port.shapeInfo(word)
+    if (port.state[0] !== Status.WIRE) return UNKNOWN
+    // not the reader of answers: one may be half read
+    const r = new Reader()
+    r.use(this.staging(port.state[1]), 0, port.state[1])
+    const n = r.u32()
+    const keys: (string | symbol)[] = []
+    const slots = new Map<string | symbol, number>()
+    const words = new Map<string | symbol, number>()
+    for (let i = 0; i < n; i++) {
+      const said = r.key()
+      const key = typeof said === 'string' ? asName(said) : said
+      const slot = r.int()
+      const bytes = r.int()
+      append(keys, key)
+      slots.set(key, slot)
+      if (bytes >= 0) words.set(key, bytes >> 3)
+    }
+    const shape = new Shape(word, keys, slots, words)
+    this.known.set(word, shape)
+    return shape
+  }
 }
 
 /** Children beyond this are data, not structure: the native side makes dictionaries then. */

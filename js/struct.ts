@@ -123,7 +123,7 @@ export function sealed(instance: object): object {
 /** The wrapper of a struct's instance and what stands behind it; to be {@link sealed} when they are tied together. */
 export function makeStruct(a: Attachment, h: number, at: number, shapeWord: number, info: ClassInfo): RecordTarget {
   const target = new RecordTarget(a, h, at, a.windows.at(at), info)
-  const known = a.knownShapeAt(shapeWord, at)
+  const known = a.shapes.knownAt(shapeWord, at)
   if (info.prototype === undefined) unreadable.count++
   else if (fits(info, known)) target.shape = known
   info.met = true

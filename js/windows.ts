@@ -1,6 +1,6 @@
 /**
- * The segment's memory as this thread reads it without crossing: read-only
- * windows, each as far as something has been found in it.
+ * The segment's memory as this thread reads it without crossing: read-only windows, each as far as something has been
+ * found in it.
  */
 import type { Port } from './port.js'
 
